@@ -44,6 +44,11 @@ class Layout:
         """The project's Nginx configuration."""
         return f"/etc/nginx/conf.d/rondo-{self.project}.conf"
 
+    @property
+    def gate_file(self) -> str:
+        """Nginx configuration of the gate; changed before slots are filled, the site's after."""
+        return f"/etc/nginx/conf.d/rondo-{self.project}-gate.conf"
+
     def certificate(self, site: str) -> str:
         """Certificate chain of a site."""
         return f"{self.root}/tls/{site}.pem"

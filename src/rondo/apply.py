@@ -1,0 +1,399 @@
+"""One step on one server: the only place where a plan becomes commands. Decides nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets as random
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rondo import context, plan
+from rondo.errors import RemoteError
+from rondo.events import Emit, Event
+from rondo.inventory import BuildSettings
+from rondo.layout import Layout
+from rondo.record import make_record
+from rondo.release import Container, Instance, container_name, run_options
+from rondo.scripts import changing
+
+if TYPE_CHECKING:
+    from rondo.gather import Material
+    from rondo.server import Output, Remote
+    from rondo.state import ServerState
+
+FILES_DEADLINE = 120.0
+CONTEXT_DEADLINE = 1800.0
+PULL_DEADLINE = 1800.0
+RELOAD_DEADLINE = 60.0
+# Beyond the waits that a script bounds itself: starting and stopping containers on a busy server.
+MARGIN = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file for a server: its path below the project's folder, its mode and its bytes."""
+
+    path: str
+    content: bytes
+    mode: int = 0o600
+
+    def __repr__(self) -> str:
+        return f"File({self.path!r}, ***)"
+
+
+def pack(files: Iterable[File]) -> bytes:
+    """Return the files as a tar, which goes to a server over standard input."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for file in files:
+            entry = tarfile.TarInfo(file.path)
+            entry.size, entry.mode = len(file.content), file.mode
+            archive.addfile(entry, io.BytesIO(file.content))
+    return buffer.getvalue()
+
+
+def new_instance() -> str:
+    """Return an id for one start of a container."""
+    return random.token_hex(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Applier:
+    """Carries out steps of one deploy."""
+
+    material: Material
+    states: Mapping[str, ServerState]
+    build: BuildSettings
+    emit: Emit
+    author: str
+    created: str
+    """Time of the release, ISO 8601 in UTC."""
+    image_ids: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def project(self) -> str:
+        """Name of the project."""
+        return self.material.release.project
+
+    @property
+    def layout(self) -> Layout:
+        """Folders of the project on a server."""
+        return Layout(self.project)
+
+    def __call__(self, step: plan.Step, remote: Remote) -> None:
+        """Carry out one step; raises RemoteError, with the old version still serving."""
+        _ACTIONS[type(step)](self, step, remote)
+
+    def lines(self, remote: Remote) -> Callable[[str], None]:
+        """Return a sink for the lines that a server prints during a step."""
+        return lambda line: self.emit(Event("line", line, remote.name))
+
+    def events(self, remote: Remote) -> Callable[[str], None]:
+        """Return a sink for the tagged lines of a transaction: events, notes and log lines."""
+
+        def take(line: str) -> None:
+            tag, _, text = line.partition("\t")
+            kind = "note" if tag == "note" else "line"
+            self.emit(Event(kind, text.replace("\t", " ") if text else line, remote.name))
+
+        return take
+
+    def instance(self, remote: Remote) -> Instance:
+        """Return a new start of a container on a server."""
+        return Instance(new_instance(), remote.name, self.material.release.id)
+
+
+def _send_files(applier: Applier, step: plan.SendFiles, remote: Remote) -> None:
+    files = [
+        *_environment_files(applier.material, step.environments),
+        *_certificate_files(applier.material, step.certificates),
+    ]
+    remote.run(
+        changing("files"),
+        applier.layout.root,
+        step=step.title,
+        stdin=pack(files),
+        deadline=FILES_DEADLINE,
+    )
+
+
+def _environment_files(material: Material, digests: Iterable[str]) -> Iterator[File]:
+    for digest in digests:
+        environment = material.environments[digest]
+        for name, value in environment.files.items():
+            yield File(f"environments/{digest}/{name}", value.reveal(), 0o400)
+        yield File(f"environments/{digest}/env", environment.env_file.reveal())
+
+
+def _certificate_files(material: Material, sites: Iterable[str]) -> Iterator[File]:
+    for site in sites:
+        pair = material.pairs[site]
+        yield File(f"tls/{site}.key", pair.key)
+        yield File(f"tls/{site}.pem", pair.chain, 0o644)
+
+
+def _send_context(applier: Applier, step: plan.SendContext, remote: Remote) -> None:
+    service = step.image.service
+    read = applier.material.contexts[service]
+    folder = applier.layout.context(service)
+    known = context.fetch_manifest(remote, folder) if step.base else ""
+    sent = context.send(remote, folder, read, known, deadline=CONTEXT_DEADLINE)
+    applier.emit(Event("line", f"sent {sent} bytes", remote.name))
+
+
+def _build(applier: Applier, step: plan.BuildImage, remote: Remote) -> None:
+    image = step.image
+    options = [f"--build-arg={key}={value}" for key, value in image.arguments]
+    if image.target:
+        options.append(f"--target={image.target}")
+    remote.run(
+        changing("build"),
+        applier.layout.context(image.service),
+        image.dockerfile,
+        image.reference,
+        applier.project,
+        *options,
+        step=step.title,
+        deadline=applier.build.deadline,
+        on_line=applier.lines(remote),
+    )
+
+
+def _pull(applier: Applier, step: plan.PullImage, remote: Remote) -> None:
+    remote.run(
+        'docker pull "$1" 2>&1',
+        step.reference,
+        step=step.title,
+        deadline=PULL_DEADLINE,
+        on_line=applier.lines(remote),
+    )
+
+
+def _secret_folder(applier: Applier, container: Container) -> str:
+    return applier.layout.environment(container.environment)
+
+
+def _start_accessory(applier: Applier, step: plan.StartAccessory, remote: Remote) -> None:
+    container = step.accessory.container
+    instance = applier.instance(remote)
+    remote.run(
+        changing("accessory"),
+        applier.project,
+        container.name,
+        container_name(applier.project, container, instance),
+        container.image,
+        _secret_folder(applier, container),
+        applier.layout.network,
+        str(step.accessory.ready_deadline),
+        str(len(step.accessory.ready)),
+        *step.accessory.ready,
+        "--",
+        *run_options(applier.project, container, instance),
+        step=step.title,
+        deadline=step.accessory.ready_deadline + MARGIN,
+        on_line=applier.events(remote),
+        survive=True,
+    )
+
+
+def _release_command(applier: Applier, step: plan.RunReleaseCommand, remote: Remote) -> None:
+    container = step.container
+    instance = applier.instance(remote)
+    remote.run(
+        changing("once"),
+        applier.project,
+        applier.layout.network,
+        container_name(applier.project, container, instance),
+        container.image,
+        _secret_folder(applier, container),
+        "--",
+        *run_options(applier.project, container, instance),
+        step=step.title,
+        deadline=step.deadline,
+        on_line=applier.lines(remote),
+    )
+
+
+def _install_config(applier: Applier, step: plan.InstallConfig, remote: Remote) -> None:
+    remote.run(
+        changing("site"),
+        step.path,
+        applier.layout.asset_cache,
+        _nginx_user(applier, remote),
+        step=step.title,
+        stdin=step.text.encode(),
+        deadline=RELOAD_DEADLINE,
+        survive=True,
+    )
+
+
+def _nginx_user(applier: Applier, remote: Remote) -> str:
+    return applier.states[remote.name].facts.nginx_user or "www-data"
+
+
+def _fill(applier: Applier, step: plan.FillSlot, remote: Remote) -> None:
+    slot, gate, layout = step.slot, step.slot.gate, applier.layout
+    container = slot.container
+    instance = applier.instance(remote)
+    remote.run(
+        changing("slot"),
+        "fill",
+        layout.sockets,
+        slot.name,
+        instance.id,
+        container_name(applier.project, container, instance),
+        container.image,
+        _secret_folder(applier, container),
+        str(container.port or ""),
+        _nginx_user(applier, remote),
+        gate.host,
+        gate.path,
+        *(str(number) for number in (gate.status, gate.successes, gate.interval)),
+        *(str(number) for number in (gate.timeout, gate.deadline)),
+        layout.gate,
+        *(str(number) for number in (slot.drain, round(slot.stop_grace))),
+        layout.site_file,
+        _log_folder(layout, container),
+        applier.project,
+        layout.root,
+        "--",
+        *run_options(applier.project, container, instance),
+        step=step.title,
+        deadline=gate.deadline + slot.drain + slot.stop_grace + MARGIN,
+        on_line=applier.events(remote),
+        survive=True,
+    )
+
+
+def _log_folder(layout: Layout, container: Container) -> str:
+    folder = layout.container_logs(container.name)
+    return folder if any(folder in option for option in container.options) else ""
+
+
+def _start_worker(applier: Applier, step: plan.StartWorker, remote: Remote) -> None:
+    container = step.worker.container
+    instance = applier.instance(remote)
+    remote.run(
+        changing("slot"),
+        "start",
+        applier.project,
+        container.name,
+        instance.id,
+        container_name(applier.project, container, instance),
+        container.image,
+        _secret_folder(applier, container),
+        str(round(step.worker.stop_grace)),
+        _log_folder(applier.layout, container),
+        "--",
+        *run_options(applier.project, container, instance),
+        step=step.title,
+        deadline=step.worker.stop_grace + MARGIN,
+        on_line=applier.events(remote),
+        survive=True,
+    )
+
+
+def _empty(applier: Applier, step: plan.EmptySlot, remote: Remote) -> None:
+    remote.run(
+        changing("slot"),
+        "empty",
+        applier.project,
+        applier.layout.root,
+        step.slot,
+        str(EMPTY_DRAIN),
+        str(EMPTY_GRACE),
+        step=step.title,
+        deadline=EMPTY_DRAIN + EMPTY_GRACE + MARGIN,
+        on_line=applier.events(remote),
+        survive=True,
+    )
+
+
+# A slot that is no longer declared has no settings of its own left.
+EMPTY_DRAIN = 30
+EMPTY_GRACE = 30
+
+
+def _built_ids(remote: Remote, references: Iterable[str]) -> dict[str, str]:
+    """Ask a server for the ids of the images that a release runs."""
+    names = list(references)
+    answer = remote.run(
+        'for image; do docker image inspect --format "{{.Id}}" "$image"; done',
+        *names,
+        step="ask for the ids of the images",
+    )
+    return dict(zip(names, answer.stdout.split(), strict=True))
+
+
+def _write_record(applier: Applier, step: plan.WriteRecord, remote: Remote) -> None:
+    release = applier.material.release
+    server = release.servers[remote.name]
+    containers = (*server.containers, *(each.container for each in server.accessories))
+    ids = _built_ids(remote, sorted({container.image for container in containers}))
+    record = make_record(
+        release, remote.name, ids, created=applier.created, author=applier.author
+    )
+    text = json.dumps(record, indent=1, sort_keys=True).encode()
+    remote.run(
+        changing("files", "record"),
+        applier.layout.root,
+        applier.layout.releases,
+        release.id,
+        step=step.title,
+        stdin=pack([File(f"releases/{release.id}/record.json", text)]),
+        survive=True,
+    )
+
+
+def _prune(applier: Applier, step: plan.Prune, remote: Remote) -> None:
+    state = applier.states[remote.name]
+    kept = [state.records[name] for name in step.releases if name in state.records]
+    server = applier.material.release.servers[remote.name]
+    containers = (*server.containers, *(each.container for each in server.accessories))
+    images = {container.image for container in containers}
+    environments = set(server.environments)
+    for record in kept:
+        images |= set(_strings(record.get("images")))
+        environments |= set(_strings(record.get("environments")))
+    remote.run(
+        changing("prune"),
+        applier.project,
+        applier.layout.root,
+        "\n".join(sorted(images)),
+        "\n".join(sorted(environments)),
+        "\n".join(step.releases),
+        step=step.title,
+        deadline=300,
+        survive=True,
+    )
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, (list, Mapping)):
+        yield from (str(each) for each in value)
+
+
+def _not_here(applier: Applier, step: plan.Step, remote: Remote) -> None:
+    raise RemoteError(f"{remote.name}: {step.title} takes two servers; this is a fault of Rondo")
+
+
+Action = Callable[[Applier, "plan.Step", "Remote"], None]
+
+_ACTIONS: dict[type[plan.Step], Callable[..., Output | None]] = {
+    plan.SendFiles: _send_files,
+    plan.SendContext: _send_context,
+    plan.BuildImage: _build,
+    plan.PullImage: _pull,
+    plan.CarryImage: _not_here,
+    plan.StartAccessory: _start_accessory,
+    plan.RunReleaseCommand: _release_command,
+    plan.InstallConfig: _install_config,
+    plan.FillSlot: _fill,
+    plan.StartWorker: _start_worker,
+    plan.EmptySlot: _empty,
+    plan.WriteRecord: _write_record,
+    plan.Prune: _prune,
+}

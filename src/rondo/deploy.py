@@ -1,0 +1,130 @@
+"""A deploy from end to end: gather, observe, plan, lock, apply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rondo import cluster, context
+from rondo.apply import Applier
+from rondo.errors import PreflightError
+from rondo.events import Emit, Event
+from rondo.gather import Material, gather
+from rondo.layout import Layout
+from rondo.plan import BuildImage, FillSlot, Plan, Policy, SendContext, make_plan
+from rondo.preflight import Fault, Needs, preflight
+
+if TYPE_CHECKING:
+    from rondo.fleet import Fleet
+    from rondo.inventory import Inventory
+    from rondo.source import Loaded
+    from rondo.state import ServerState
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A plan with all that it was made from."""
+
+    loaded: Loaded
+    material: Material
+    states: Mapping[str, ServerState]
+    plan: Plan
+
+
+def templates_of(root: Path) -> Path:
+    """Return the folder of the templates: the project's own, beside its inventory."""
+    return root / "templates"
+
+
+def policy_of(inventory: Inventory) -> Policy:
+    """Return what the settings say about how to deploy."""
+    settings = inventory.settings
+    return Policy(
+        build_once=settings.build.mode == "once", keep_releases=settings.keep_releases
+    )
+
+
+def intend(loaded: Loaded, fleet: Fleet, names: Sequence[str]) -> Intent:
+    """Find out what is wanted and what runs, and plan the way between them; changes nothing."""
+    inventory = loaded.inventory
+    with fleet.background(lambda: gather(loaded, templates_of(loaded.root))) as gathered:
+        states = cluster.observe(fleet, names, inventory.project)
+        material = gathered.result()
+    return Intent(loaded, material, states, make_plan(material.release, states, policy_of(inventory)))
+
+
+def faults(intent: Intent, clock: float) -> tuple[Fault, ...]:
+    """Return what the servers lack for this plan."""
+    found: list[Fault] = []
+    for name, state in intent.states.items():
+        needs = _needs(intent, name, clock)
+        found += preflight(intent.loaded.inventory, name, state.facts, needs=needs)
+    return tuple(found)
+
+
+def _needs(intent: Intent, name: str, clock: float) -> Needs:
+    steps = [step for step in intent.plan.steps if step.server == name]
+    contexts = intent.material.contexts
+    return Needs(
+        clock=clock,
+        context_bytes=sum(
+            contexts[step.image.service].size for step in steps if isinstance(step, SendContext)
+        ),
+        builds=any(isinstance(step, BuildImage) for step in steps),
+        services=frozenset(
+            step.slot.container.service for step in steps if isinstance(step, FillSlot)
+        ),
+    )
+
+
+def bytes_to_send(intent: Intent, fleet: Fleet) -> dict[tuple[str, str], int]:
+    """Return the bytes of context that each server would be sent, by server and service."""
+    layout = Layout(intent.material.release.project)
+    sizes = {}
+    for step in intent.plan.steps:
+        if isinstance(step, SendContext):
+            read = intent.material.contexts[step.image.service]
+            folder = layout.context(step.image.service)
+            known = context.fetch_manifest(fleet[step.server], folder) if step.base else ""
+            difference = context.difference(read, known)
+            sizes[step.server, step.image.service] = difference.size
+    return sizes
+
+
+def refuse_faults(found: Sequence[Fault]) -> None:
+    """Raise PreflightError naming every fault, if there is any."""
+    if found:
+        lines = "\n".join(f"  {fault}" for fault in found)
+        raise PreflightError(f"not ready; nothing was touched:\n{lines}")
+
+
+def deploy(loaded: Loaded, fleet: Fleet, names: Sequence[str], emit: Emit) -> Plan:
+    """Make the servers run what the inventory declares; an empty plan means that they do.
+
+    Raises RondoError: InputError, AccessError and PreflightError before anything is touched,
+    RemoteError when a step failed.
+    """
+    intent = intend(loaded, fleet, names)
+    if not intent.plan:
+        return intent.plan
+    refuse_faults(faults(intent, time.time()))
+    project = loaded.inventory.project
+    with cluster.locked(fleet, names, project, f"deploy of {intent.plan.release}"):
+        # Somebody else may have finished between the first look and the lock.
+        states = cluster.observe(fleet, names, project)
+        plan = make_plan(intent.material.release, states, policy_of(loaded.inventory))
+        applier = Applier(
+            material=intent.material,
+            states=states,
+            build=loaded.inventory.settings.build,
+            emit=emit,
+            author=cluster.author(),
+            created=cluster.now(),
+        )
+        for warning in intent.material.warnings:
+            emit(Event("note", warning))
+        cluster.apply(plan, fleet, applier, emit)
+    return plan

@@ -1,0 +1,49 @@
+"""What happened, as it happens: the one stream that the terminal and events.jsonl are made from."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["phase", "start", "line", "done", "failed", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened, on one server or on all."""
+
+    kind: Kind
+    text: str
+    server: str = ""
+    seconds: float | None = None
+    """How long the step took."""
+    at: float = field(default_factory=time.time)
+    """Seconds since 1970, by the operator's clock."""
+
+
+Emit = Callable[[Event], None]
+
+
+def journal(path: Path) -> Emit:
+    """Return a sink that appends each event to a file, one JSON object a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(event: Event) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(event)) + "\n")
+
+    return write
+
+
+def fan_out(*sinks: Emit) -> Emit:
+    """Return a sink that passes each event on to all of these."""
+
+    def emit(event: Event) -> None:
+        for sink in sinks:
+            sink(event)
+
+    return emit

@@ -1,0 +1,154 @@
+"""Read from the operator's machine what a release is made of: contexts, secrets, certificates."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import subprocess
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rondo import certificates, context, render, secrets
+from rondo.context import Context
+from rondo.inventory import Inventory
+from rondo.release import (
+    BuiltImage,
+    Parts,
+    Release,
+    Source,
+    image_reference,
+    make_release,
+)
+from rondo.secrets import Environment
+from rondo.source import Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate chain and its private key, as they will lie on the servers."""
+
+    chain: bytes
+    key: bytes
+
+    def __repr__(self) -> str:
+        return "Pair(***)"
+
+    @property
+    def digest(self) -> str:
+        """Digest by which the pair is compared with the one on a server."""
+        return hashlib.sha256(self.chain + self.key).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A release and everything that must be sent for it."""
+
+    release: Release
+    contexts: Mapping[str, Context]
+    """By service."""
+    environments: Mapping[str, Environment]
+    """By digest."""
+    pairs: Mapping[str, Pair]
+    """By site."""
+    warnings: tuple[str, ...] = ()
+
+
+def commit_of(root: Path) -> Source:
+    """Return the git commit of a folder, and whether its tree is clean; empty outside of git."""
+    commit = _git(root, "rev-parse", "HEAD")
+    return Source(commit, dirty=bool(commit and _git(root, "status", "--porcelain", "--", ".")))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ("git", "-C", str(root), *arguments), capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _contexts(loaded: Loaded, templates: Path) -> dict[str, Context]:
+    return {
+        name: context.read(
+            loaded.root / service.context,
+            render.overlay(loaded.inventory, name, templates),
+            dockerfile=render.dockerfile_path(service),
+        )
+        for name, service in loaded.inventory.services.items()
+        if service.context is not None
+    }
+
+
+def _images(inventory: Inventory, contexts: Mapping[str, Context]) -> dict[str, BuiltImage]:
+    images = {}
+    for name, read in contexts.items():
+        service = inventory.services[name]
+        dockerfile = render.dockerfile_path(service)
+        arguments = render.build_arguments(inventory, name)
+        target = service.build.target
+        tag = context.image_digest(read, dockerfile, arguments, target)
+        images[name] = BuiltImage(
+            service=name,
+            reference=image_reference(inventory.project, name, tag),
+            context=read.digest,
+            dockerfile=dockerfile,
+            arguments=tuple(sorted(arguments.items())),
+            target=target,
+        )
+    return images
+
+
+def _environments(loaded: Loaded) -> dict[str, Environment]:
+    """Return the environment of each service and accessory; secrets are asked for side by side."""
+    owners = {**loaded.inventory.services, **loaded.inventory.accessories}
+
+    def make(name: str) -> Environment:
+        owner = owners[name]
+        values = secrets.resolve(owner.secrets, loaded.root)
+        return secrets.environment_files(owner.environment, owner.secrets, values)
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return dict(zip(owners, pool.map(make, owners), strict=True))
+
+
+def _pairs(loaded: Loaded) -> Iterator[tuple[str, Pair, tuple[str, ...]]]:
+    now = datetime.datetime.now(datetime.UTC)
+    for name, site in loaded.inventory.sites.items():
+        if site.tls is None:
+            continue
+        chain, key = loaded.root / site.tls.certificate, loaded.root / site.tls.key
+        checked = certificates.check(chain, key, site.server_names, now)
+        yield name, Pair(chain.read_bytes(), key.read_bytes()), checked.warnings
+
+
+def gather(loaded: Loaded, templates: Path) -> Material:
+    """Read all that a release of an inventory is made of.
+
+    Raises InputError for a context, secret or certificate that cannot be used.
+    """
+    inventory = loaded.inventory
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        source = pool.submit(commit_of, loaded.root)
+        environments = pool.submit(_environments, loaded)
+        contexts = _contexts(loaded, templates)
+        pairs = list(_pairs(loaded))
+        names = [name for name, server in inventory.servers.items() if not server.edge]
+        parts = Parts(
+            images=_images(inventory, contexts),
+            environments={name: each.digest for name, each in environments.result().items()},
+            site_configs={name: render.site_config(inventory, name, templates) for name in names},
+            gate_configs={name: render.gate_config(inventory, name, templates) for name in names},
+            certificates={name: pair.digest for name, pair, _ in pairs},
+            source=source.result(),
+        )
+    return Material(
+        release=make_release(inventory, parts),
+        contexts=contexts,
+        environments={each.digest: each for each in environments.result().values()},
+        pairs={name: pair for name, pair, _ in pairs},
+        warnings=tuple(warning for _, _, found in pairs for warning in found),
+    )

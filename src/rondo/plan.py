@@ -1,0 +1,520 @@
+"""From what is wanted and what runs to the steps between them. Pure.
+
+`fab plan` prints the same object that `fab deploy` applies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from rondo.layout import Layout
+from rondo.release import (
+    BuiltImage,
+    Container,
+    Release,
+    ServerRelease,
+    Slot,
+    Upkeep,
+    Worker,
+)
+from rondo.state import RunningContainer, ServerState, text_digest
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do on one server, and why."""
+
+    server: str
+    reason: str
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class SendFiles(Step):
+    """Send environments and certificates."""
+
+    environments: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        kinds = (("environment", self.environments), ("certificate", self.certificates))
+        return "send " + " and ".join(
+            f"{len(names)} {kind}{'s' * (len(names) > 1)}" for kind, names in kinds if names
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SendContext(Step):
+    """Send a build context, whole or only what changed."""
+
+    image: BuiltImage
+    base: str = ""
+    """Digest of the manifest that the server has; empty when it has no earlier context."""
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        return f"send the context of {self.image.service}"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildImage(Step):
+    """Build an image on the server."""
+
+    image: BuiltImage
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        return f"build {self.image.reference}"
+
+
+@dataclass(frozen=True, slots=True)
+class CarryImage(Step):
+    """Carry an image from the server that built it."""
+
+    reference: str
+    origin: str
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        return f"carry {self.reference} over from {self.origin}"
+
+
+@dataclass(frozen=True, slots=True)
+class PullImage(Step):
+    """Pull an image from its registry."""
+
+    reference: str
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        return f"pull {self.reference}"
+
+
+@dataclass(frozen=True, slots=True)
+class StartAccessory(Step):
+    """Start an accessory, and wait until it is ready."""
+
+    accessory: Upkeep
+    replaced: bool = False
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        return f"start {self.accessory.container.name} ({self.accessory.container.image})"
+
+
+@dataclass(frozen=True, slots=True)
+class RunReleaseCommand(Step):
+    """Run a service's release command in its new image."""
+
+    container: Container
+    deadline: float
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        container = self.container
+        return f"run `{' '.join(container.command)}` of {container.service}"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallConfig(Step):
+    """Put a configuration file of Nginx in place and reload it."""
+
+    path: str
+    text: str
+    before: str | None = None
+    """Text on the server now; None when there is no file."""
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        return f"install {self.path} and reload Nginx"
+
+
+@dataclass(frozen=True, slots=True)
+class FillSlot(Step):
+    """Start a container, gate it, and switch the slot to it."""
+
+    slot: Slot
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        return f"fill {self.slot.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class StartWorker(Step):
+    """Stop a worker's old container and start the new one."""
+
+    worker: Worker
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        return f"start {self.worker.container.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class EmptySlot(Step):
+    """Drain a slot that is no longer declared, and remove its container."""
+
+    slot: str
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        return f"empty {self.slot}"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRecord(Step):
+    """Write the release record and make the release the one in force."""
+
+    release: str
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        return f"record release {self.release}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prune(Step):
+    """Remove images, environments and records that no kept release needs."""
+
+    releases: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What is done, as an operator would say it."""
+        return "prune what no kept release needs"
+
+
+class Order(Enum):
+    """How the steps of a phase go over the servers."""
+
+    TOGETHER = "all servers at the same time"
+    ONE_BY_ONE = "one server after the other"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Steps that belong together; the next phase starts when all of them are done."""
+
+    name: str
+    order: Order
+    steps: tuple[Step, ...]
+
+    def on(self, server: str) -> tuple[Step, ...]:
+        """Return the steps of one server, in order."""
+        return tuple(step for step in self.steps if step.server == server)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Servers that have something to do, in the order of the steps."""
+        return tuple(dict.fromkeys(step.server for step in self.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a deploy does, in phases."""
+
+    release: str
+    phases: tuple[Phase, ...]
+    notes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.phases)
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        """Every step, in the order of the phases."""
+        return (step for phase in self.phases for step in phase.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the settings say about how to get there."""
+
+    build_once: bool = False
+    keep_releases: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """One server's side of the plan: what is wanted there and what is there."""
+
+    project: str
+    server: str
+    wanted: ServerRelease
+    state: ServerState
+    layout: Layout = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layout", Layout(self.project))
+
+    @property
+    def stale_slots(self) -> Iterator[tuple[Slot, str]]:
+        for slot in self.wanted.slots:
+            reason = _difference(slot.container, self.state.in_slot(slot.name))
+            if reason:
+                yield slot, reason
+
+    @property
+    def stale_workers(self) -> Iterator[tuple[Worker, str]]:
+        for worker in self.wanted.workers:
+            running = next(self.state.named(worker.container.name), None)
+            reason = _difference(worker.container, running)
+            if reason:
+                yield worker, reason
+
+    @property
+    def stale_accessories(self) -> Iterator[tuple[Upkeep, str, bool]]:
+        for accessory in self.wanted.accessories:
+            running = next(self.state.named(accessory.container.name), None)
+            reason = _difference(accessory.container, running)
+            if reason:
+                yield accessory, reason, running is not None
+
+    @property
+    def surplus(self) -> Iterator[str]:
+        """Slots and workers that run though nothing declares them."""
+        declared = {each.name for each in self.wanted.containers}
+        declared |= {each.container.name for each in self.wanted.accessories}
+        there = (each for each in self.state.containers if each.kind != "accessory")
+        names = dict.fromkeys([*self.state.slots, *(each.slot for each in there)])
+        return (name for name in names if name and name not in declared)
+
+    @property
+    def leftovers(self) -> Iterator[str]:
+        """Slots with a candidate that an interrupted change left behind."""
+        for slot in self.wanted.slots:
+            kept = self.state.slots.get(slot.name)
+            others = [each for each in self.state.named(slot.name) if each.instance != kept]
+            if others and not _difference(slot.container, self.state.in_slot(slot.name)):
+                yield slot.name
+
+
+def _difference(wanted: Container, there: RunningContainer | None) -> str:
+    """Say why a container must be replaced; empty when it is the wanted one and runs."""
+    if there is None:
+        return "nothing fills it"
+    if there.spec != wanted.digest:
+        return "its image, environment or options changed"
+    if not there.running:
+        return f"its container is {there.state or 'gone'}"
+    return ""
+
+
+def _images_needed(site: _Site) -> Iterator[str]:
+    """Yield the images that the server needs for what it does not run yet."""
+    wanted = [*(each.container for each in site.wanted.accessories), *site.wanted.containers]
+    for container in wanted:
+        if container.image not in site.state.images:
+            yield container.image
+
+
+def _files(site: _Site) -> Iterator[Step]:
+    environments = sorted(site.wanted.environments - site.state.environments)
+    certificates = [
+        name for name, text in site.wanted.certificates if site.state.certificates.get(name) != text
+    ]
+    if environments or certificates:
+        kinds = (("variables or secrets", environments), ("certificate", certificates))
+        reason = " and ".join(kind for kind, found in kinds if found) + " not there yet"
+        yield SendFiles(site.server, reason, tuple(environments), tuple(certificates))
+
+
+def _build(site: _Site, image: BuiltImage) -> Iterator[Step]:
+    base = site.state.manifests.get(image.service, "")
+    reason = "no image of this content is there"
+    if base != image.context:
+        yield SendContext(site.server, reason, image, base)
+    yield BuildImage(site.server, reason, image)
+
+
+def _obtain(site: _Site, release: Release, origins: dict[str, str]) -> Iterator[Step]:
+    """Get each missing image: pulled, built here, or carried from where it was built."""
+    built = {image.reference: image for image in release.images.values()}
+    for reference in dict.fromkeys(_images_needed(site)):
+        if reference not in built:
+            yield PullImage(site.server, "the image is not there", reference)
+        elif reference in origins and origins[reference] != site.server:
+            reason = "built once, the same everywhere"
+            yield CarryImage(site.server, reason, reference, origins[reference])
+        else:
+            yield from _build(site, built[reference])
+
+
+def _origins(sites: Iterable[_Site], release: Release, policy: Policy) -> dict[str, str]:
+    """Return, for images built once, the server that has or builds it."""
+    if not policy.build_once:
+        return {}
+    origins: dict[str, str] = {}
+    for image in release.images.values():
+        users = [
+            site
+            for site in sites
+            if any(each.image == image.reference for each in site.wanted.containers)
+        ]
+        holders = [site for site in users if image.reference in site.state.images]
+        if users:
+            origins[image.reference] = (holders or users)[0].server
+    return origins
+
+
+def _config(site: _Site, path: str, text: str) -> Iterator[Step]:
+    there = site.state.files.get(path)
+    if there == text:
+        return
+    configs = site.state.record.get("configs")
+    recorded = configs.get(path) if isinstance(configs, Mapping) else None
+    if there is None:
+        reason = "it is not there"
+    elif recorded is not None and recorded != text_digest(there):
+        reason = "somebody edited it on the server"
+    else:
+        reason = "the rendered configuration changed"
+    yield InstallConfig(site.server, reason, path, text, there)
+
+
+def _release_commands(sites: Mapping[str, _Site], release: Release) -> Iterator[Step]:
+    """Run a service's release command once when any of its containers is about to change."""
+    for command in release.commands:
+        able = [server for server in sites if server in command.containers]
+        if able and any(_service_changes(site, command.service) for site in sites.values()):
+            container = command.containers[able[0]]
+            yield RunReleaseCommand(
+                able[0], "once, before the first switch", container, command.deadline
+            )
+
+
+def _service_changes(site: _Site, service: str) -> bool:
+    return any(
+        _needs_command(container, site.state)
+        for container in site.wanted.containers
+        if container.service == service
+    )
+
+
+def _needs_command(wanted: Container, state: ServerState) -> bool:
+    """Whether another release of the container ran before; a stopped one alone needs nothing."""
+    return not any(there.spec == wanted.digest for there in state.named(wanted.name))
+
+
+def _kept(site: _Site, release: str, keep: int) -> tuple[str, ...]:
+    older = sorted(
+        (name for name in site.state.records if name != release),
+        key=lambda name: str(site.state.records[name].get("created", "")),
+        reverse=True,
+    )
+    return (release, *older[: keep - 1])
+
+
+def _phase(name: str, order: Order, steps: Iterable[Step]) -> Phase:
+    return Phase(name, order, tuple(steps))
+
+
+def _fills(sites: Iterable[_Site], *, live: bool) -> Iterator[Step]:
+    for site in sites:
+        for slot, reason in site.stale_slots:
+            if (site.state.in_slot(slot.name) is not None) == live:
+                yield FillSlot(site.server, reason, slot)
+
+
+def _starts(sites: Iterable[_Site]) -> Iterator[Step]:
+    for site in sites:
+        for worker, reason in site.stale_workers:
+            yield StartWorker(site.server, reason, worker)
+
+
+def _empties(sites: Iterable[_Site]) -> Iterator[Step]:
+    for site in sites:
+        for slot in site.surplus:
+            yield EmptySlot(site.server, "nothing declares it any more", slot)
+
+
+def _accessories(sites: Iterable[_Site]) -> Iterator[Step]:
+    for site in sites:
+        for accessory, reason, replaced in site.stale_accessories:
+            yield StartAccessory(site.server, reason, accessory, replaced)
+
+
+def make_plan(release: Release, states: Mapping[str, ServerState], policy: Policy) -> Plan:
+    """Return the steps from what runs to what is wanted, on the servers that were observed."""
+    sites = {
+        name: _Site(release.project, name, release.servers[name], state)
+        for name, state in states.items()
+        if name in release.servers
+    }
+    phases = [phase for phase in _phases(release, sites, policy) if phase.steps]
+    if not phases and _recorded(release, sites):
+        return Plan(release.id, ())
+    return Plan(release.id, (*phases, *_closing(release, sites, policy)))
+
+
+def _recorded(release: Release, sites: Mapping[str, _Site]) -> bool:
+    return all(site.state.record.get("content") == release.content for site in sites.values())
+
+
+def _phases(release: Release, sites: Mapping[str, _Site], policy: Policy) -> Iterator[Phase]:
+    every = tuple(sites.values())
+    layout = Layout(release.project)
+    origins = _origins(every, release, policy)
+    together, serial = Order.TOGETHER, Order.ONE_BY_ONE
+    obtained = [step for site in every for step in _obtain(site, release, origins)]
+    carried = [step for step in obtained if isinstance(step, CarryImage)]
+    made = [step for step in obtained if not isinstance(step, CarryImage)]
+    yield _phase("files", together, (step for site in every for step in _files(site)))
+    yield _phase("images", together, made)
+    yield _phase("carry", together, carried)
+    yield _phase("accessories", together, _accessories(every))
+    gates = ((site, site.wanted.gate_config) for site in every)
+    yield _phase(
+        "gate",
+        together,
+        (step for site, text in gates for step in _config(site, layout.gate_file, text)),
+    )
+    yield _phase("release command", serial, _release_commands(sites, release))
+    yield _phase("first fill", together, _fills(every, live=False))
+    yield _phase("roll", serial, _fills(every, live=True))
+    yield _phase("workers", serial, _starts(every))
+    configs = ((site, site.wanted.site_config) for site in every)
+    yield _phase(
+        "site",
+        serial,
+        (step for site, text in configs for step in _config(site, layout.site_file, text)),
+    )
+    yield _phase("empty", together, _empties(every))
+
+
+def _closing(release: Release, sites: Mapping[str, _Site], policy: Policy) -> Iterator[Phase]:
+    together = Order.TOGETHER
+    records = [
+        WriteRecord(site.server, "so that the release can be told and restored", release.id)
+        for site in sites.values()
+    ]
+    prunes = [
+        Prune(
+            site.server,
+            f"the last {policy.keep_releases} releases are kept",
+            _kept(site, release.id, policy.keep_releases),
+        )
+        for site in sites.values()
+    ]
+    yield _phase("record", together, records)
+    yield _phase("prune", together, prunes)

@@ -1,0 +1,41 @@
+"""The release record: what ran together, told so that it can be shown and restored. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from rondo.layout import Layout
+from rondo.release import Release, ServerRelease
+from rondo.state import text_digest
+
+VERSION = 1
+
+
+def configs(release: Release, server: ServerRelease) -> dict[str, str]:
+    """Return the text of each configuration file of a server, by its path there."""
+    layout = Layout(release.project)
+    return {layout.gate_file: server.gate_config, layout.site_file: server.site_config}
+
+
+def make_record(
+    release: Release, name: str, image_ids: Mapping[str, str], *, created: str, author: str
+) -> dict[str, object]:
+    """Return the record of a release on one server, as JSON can hold it."""
+    server = release.servers[name]
+    references = {container.image for container in server.containers}
+    return {
+        "version": VERSION,
+        "id": release.id,
+        "content": release.content,
+        "created": created,
+        "by": author,
+        "source": asdict(release.source),
+        "images": {
+            reference: image_ids.get(reference, "")
+            for reference in sorted(references | {a.container.image for a in server.accessories})
+        },
+        "server": asdict(server),
+        "environments": sorted(server.environments),
+        "configs": {path: text_digest(text) for path, text in configs(release, server).items()},
+    }

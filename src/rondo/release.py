@@ -1,0 +1,478 @@
+"""What shall run: images, container specs, files and their digests. Pure.
+
+A release is equal to another when its digest is: nothing is inferred from names, tags or a
+field-by-field look at running containers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+from rondo.inventory import (
+    Accessory,
+    HttpService,
+    Inventory,
+    Limits,
+    Logs,
+    ServiceBase,
+    SlotService,
+    StaticService,
+    UwsgiService,
+    Volume,
+    WorkerService,
+)
+from rondo.layout import Layout
+
+AnyService = StaticService | UwsgiService | HttpService | WorkerService
+
+SECRETS_FOLDER = "/run/secrets"
+
+
+def digest(value: object) -> str:
+    """Return the digest by which two values that JSON can hold are equal."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """All that decides whether a running container is the wanted one."""
+
+    name: str
+    """Slot (backend-2), worker (queue-1) or accessory (database) that it fills."""
+    service: str
+    kind: str
+    image: str
+    environment: str
+    """Digest of its variables and secrets, and the name of their folder on the server."""
+    secrets: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    """Options of `docker run` that do not depend on the instance."""
+    command: tuple[str, ...] = ()
+    port: int | None = None
+    """Loopback port of a slot that listens on TCP; None for a Unix socket."""
+    container_port: int | None = None
+    traffic: bool = True
+
+    @property
+    def digest(self) -> str:
+        """Digest of the whole spec; the container's label `rondo.spec`."""
+        return digest(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The health check of a slot, as the server asks it."""
+
+    host: str
+    path: str
+    status: int
+    successes: int
+    interval: float
+    timeout: float
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot and what shall fill it."""
+
+    container: Container
+    gate: Gate
+    drain: float
+    stop_grace: float
+
+    @property
+    def name(self) -> str:
+        """Name of the slot, like backend-2."""
+        return self.container.name
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A container without traffic."""
+
+    container: Container
+    stop_grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """An accessory and how to tell that it is ready."""
+
+    container: Container
+    ready: tuple[str, ...]
+    ready_deadline: float
+    networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """An image built from a context; its tag is the digest of all that goes into it."""
+
+    service: str
+    reference: str
+    context: str
+    """Digest of the context's files."""
+    dockerfile: str
+    arguments: tuple[tuple[str, str], ...] = ()
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCommand:
+    """A command that runs once per deploy, before the first switch."""
+
+    service: str
+    containers: Mapping[str, Container]
+    """Its container by server: any one of them may run it."""
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRelease:
+    """What one server shall run."""
+
+    slots: tuple[Slot, ...] = ()
+    workers: tuple[Worker, ...] = ()
+    accessories: tuple[Upkeep, ...] = ()
+    gate_config: str = ""
+    site_config: str = ""
+    certificates: tuple[tuple[str, str], ...] = ()
+    """Digest of chain and key, by site."""
+
+    @property
+    def containers(self) -> Iterator[Container]:
+        """Every container of the server that a deploy may replace."""
+        yield from (slot.container for slot in self.slots)
+        yield from (worker.container for worker in self.workers)
+
+    @property
+    def environments(self) -> frozenset[str]:
+        """Digests of the environments that its containers need."""
+        kept = (accessory.container for accessory in self.accessories)
+        return frozenset(each.environment for each in (*self.containers, *kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the release was made from."""
+
+    commit: str = ""
+    dirty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What shall run on every server."""
+
+    project: str
+    servers: Mapping[str, ServerRelease]
+    images: Mapping[str, BuiltImage]
+    """Built images by service."""
+    commands: tuple[ReleaseCommand, ...] = ()
+    source: Source = field(default_factory=Source)
+
+    @property
+    def content(self) -> str:
+        """Digest of all that runs; the same content is the same release."""
+        return digest({name: asdict(server) for name, server in self.servers.items()})
+
+    @property
+    def id(self) -> str:
+        """Name for people: commit, whether the tree was clean, and the content's digest."""
+        commit = self.source.commit[:10] or "nogit"
+        return f"{commit}{'-dirty' if self.source.dirty else ''}.{self.content[:8]}"
+
+    def on(self, names: Iterable[str]) -> Release:
+        """Return the part of the release that concerns these servers."""
+        return replace(self, servers={name: self.servers[name] for name in names})
+
+
+def servers_of(inventory: Inventory, service: ServiceBase) -> tuple[str, ...]:
+    """Return the servers that run a service, in the inventory's order."""
+    wanted = set(service.servers)
+    return tuple(
+        name
+        for name, server in inventory.servers.items()
+        if not server.edge and (not wanted or name in wanted or wanted & set(server.groups))
+    )
+
+
+def slot_names(name: str, replicas: int) -> tuple[str, ...]:
+    """Return the names of a service's slots on a server."""
+    return tuple(f"{name}-{number}" for number in range(1, replicas + 1))
+
+
+def image_reference(project: str, service: str, image_digest: str) -> str:
+    """Return the tag of a built image: the digest of its context, Dockerfile and arguments."""
+    return f"rondo/{project}/{service}:{image_digest}"
+
+
+def _limit_options(limits: Limits, logs: Logs) -> Iterator[str]:
+    yield f"--pids-limit={limits.pids}"
+    if limits.memory is not None:
+        yield f"--memory={limits.memory}"
+    if limits.cpus is not None:
+        yield f"--cpus={limits.cpus:g}"
+    yield "--log-driver=json-file"
+    yield f"--log-opt=max-size={logs.max_size}"
+    yield f"--log-opt=max-file={logs.max_files}"
+
+
+def _volume_options(project: str, volumes: Iterable[Volume]) -> Iterator[str]:
+    for volume in volumes:
+        absolute = volume.source.startswith("/")
+        source = volume.source if absolute else f"{project}-{volume.source}"
+        yield f"--volume={source}:{volume.target}{':ro' if volume.read_only else ''}"
+
+
+def _host_options(inventory: Inventory, server: str) -> Iterator[str]:
+    """Name the accessories of other servers; on its own server Docker's network does it."""
+    for name, accessory in inventory.accessories.items():
+        address = inventory.servers[accessory.server].private_address
+        if accessory.server != server and address:
+            yield f"--add-host={name}:{address}"
+
+
+def _service_options(
+    inventory: Inventory, server: str, service: AnyService, slot: str
+) -> tuple[str, ...]:
+    layout, zone, replicas = Layout(inventory.project), inventory.settings.time_zone, service.replicas
+    options = [
+        f"--network={layout.network}",
+        "--security-opt=no-new-privileges",
+        f"--stop-timeout={math.ceil(service.stop_grace)}",
+        f"--env=TZ={zone}",
+        f"--env=RONDO_REPLICAS={replicas}",
+        *_host_options(inventory, server),
+        *_limit_options(service.limits, service.logs),
+        *_volume_options(inventory.project, service.volumes),
+    ]
+    if service.logs.directory:
+        options.append(f"--volume={layout.container_logs(slot)}:{service.logs.directory}")
+    if service.user:
+        options.append(f"--user={service.user}")
+    return tuple(options)
+
+
+def _mounted(owner: ServiceBase | Accessory) -> tuple[str, ...]:
+    return tuple(sorted(name for name, secret in owner.secrets.items() if secret.mount == "file"))
+
+
+def _container(  # noqa: PLR0913 - a spec has this many parts
+    inventory: Inventory, server: str, name: str, number: int, image: str, environment: str
+) -> Container:
+    service = inventory.services[name]
+    slot = slot_names(name, number)[-1]
+    tcp = isinstance(service, SlotService) and service.listen == "tcp"
+    return Container(
+        name=slot,
+        service=name,
+        kind=service.kind,
+        image=image,
+        environment=environment,
+        secrets=_mounted(service),
+        options=_service_options(inventory, server, service, slot),
+        command=service.command or (),
+        port=service.first_port + number - 1 if tcp else None,
+        container_port=service.container_port if tcp else None,
+        traffic=isinstance(service, SlotService),
+    )
+
+
+def gate_host(inventory: Inventory, service: str) -> str:
+    """Return the Host of a service's health checks: the first name of a site that routes to it."""
+    for site in inventory.sites.values():
+        if service in site.routes.values():
+            return site.server_names[0].replace("*.", "www.")
+    return "localhost"
+
+
+def _slot(inventory: Inventory, service: SlotService, container: Container) -> Slot:
+    health = service.health
+    gate = Gate(
+        host=gate_host(inventory, container.service),
+        path=health.path,
+        status=health.status,
+        successes=health.successes,
+        interval=health.interval,
+        timeout=health.timeout,
+        deadline=health.deadline,
+    )
+    return Slot(container, gate, drain=service.drain, stop_grace=service.stop_grace)
+
+
+def _accessory(inventory: Inventory, name: str, environment: str) -> Upkeep:
+    accessory = inventory.accessories[name]
+    address = inventory.servers[accessory.server].private_address
+    layout = Layout(inventory.project)
+    options = [
+        f"--network={layout.network}",
+        f"--network-alias={name}",
+        f"--env=TZ={inventory.settings.time_zone}",
+        *_limit_options(accessory.limits, accessory.logs),
+        *_volume_options(inventory.project, accessory.volumes),
+    ]
+    if address and accessory.port:
+        options.append(f"--publish={address}:{accessory.port}:{accessory.port}")
+    container = Container(
+        name=name,
+        service=name,
+        kind="accessory",
+        image=accessory.image,
+        environment=environment,
+        secrets=_mounted(accessory),
+        options=tuple(options),
+        command=accessory.command or (),
+        traffic=False,
+    )
+    return Upkeep(container, accessory.ready or (), accessory.ready_deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What was read from the operator's machine to make a release of an inventory."""
+
+    images: Mapping[str, BuiltImage]
+    environments: Mapping[str, str]
+    """Digest of the environment, by service and accessory."""
+    site_configs: Mapping[str, str]
+    """Nginx configuration of the sites, by server."""
+    gate_configs: Mapping[str, str]
+    """Nginx configuration of the gate, by server."""
+    certificates: Mapping[str, str]
+    """Digest of chain and key, by site."""
+    source: Source
+
+
+def _image(parts: Parts, name: str, service: ServiceBase) -> str:
+    return service.image or parts.images[name].reference
+
+
+def _server_containers(
+    inventory: Inventory, parts: Parts, server: str
+) -> Iterator[tuple[AnyService, Container]]:
+    for name, service in inventory.services.items():
+        if server not in servers_of(inventory, service):
+            continue
+        image = _image(parts, name, service)
+        for number in range(1, service.replicas + 1):
+            environment = parts.environments[name]
+            yield service, _container(inventory, server, name, number, image, environment)
+
+
+def _server_release(inventory: Inventory, parts: Parts, server: str) -> ServerRelease:
+    containers = tuple(_server_containers(inventory, parts, server))
+    return ServerRelease(
+        slots=tuple(
+            _slot(inventory, service, container)
+            for service, container in containers
+            if isinstance(service, SlotService)
+        ),
+        workers=tuple(
+            Worker(container, service.stop_grace)
+            for service, container in containers
+            if isinstance(service, WorkerService)
+        ),
+        accessories=tuple(
+            _accessory(inventory, name, parts.environments[name])
+            for name, accessory in inventory.accessories.items()
+            if accessory.server == server
+        ),
+        gate_config=parts.gate_configs[server],
+        site_config=parts.site_configs[server],
+        certificates=tuple(sorted(parts.certificates.items())),
+    )
+
+
+def _commands(inventory: Inventory, parts: Parts) -> Iterator[ReleaseCommand]:
+    for name, service in inventory.services.items():
+        servers = servers_of(inventory, service)
+        if not service.release_command:
+            continue
+        image, environment = _image(parts, name, service), parts.environments[name]
+        containers = {
+            server: replace(
+                _container(inventory, server, name, 1, image, environment),
+                command=service.release_command,
+                port=None,
+                traffic=False,
+            )
+            for server in servers
+        }
+        yield ReleaseCommand(name, containers, service.release_deadline)
+
+
+def make_release(inventory: Inventory, parts: Parts) -> Release:
+    """Return the release that an inventory declares, from what was read for it."""
+    deployed = [name for name, server in inventory.servers.items() if not server.edge]
+    return Release(
+        project=inventory.project,
+        servers={name: _server_release(inventory, parts, name) for name in deployed},
+        images=parts.images,
+        commands=tuple(_commands(inventory, parts)),
+        source=parts.source,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One start of a container: what differs each time though the spec is the same."""
+
+    id: str
+    server: str
+    release: str
+
+
+def run_options(project: str, container: Container, instance: Instance) -> tuple[str, ...]:
+    """Return the arguments of `docker run` for one start of a container."""
+    layout = Layout(project)
+    folder = layout.environment(container.environment)
+    labels = {
+        "rondo.project": project,
+        "rondo.service": container.service,
+        "rondo.slot": container.name,
+        "rondo.kind": container.kind,
+        "rondo.spec": container.digest,
+        "rondo.instance": instance.id,
+        "rondo.release": instance.release,
+    }
+    variables = {
+        "RONDO_PROJECT": project,
+        "RONDO_SERVICE": container.service,
+        "RONDO_SLOT": container.name,
+        "RONDO_SERVER": instance.server,
+        "RONDO_RELEASE": instance.release,
+    }
+    mounts = [f"--volume={folder}/{name}:{SECRETS_FOLDER}/{name}:ro" for name in container.secrets]
+    return (
+        f"--name={container_name(project, container, instance)}",
+        *(f"--label={key}={value}" for key, value in labels.items()),
+        f"--env-file={folder}/env",
+        *(f"--env={key}={value}" for key, value in variables.items()),
+        *_listen_options(layout, container, instance),
+        *mounts,
+        *container.options,
+        container.image,
+        *container.command,
+    )
+
+
+def _listen_options(layout: Layout, container: Container, instance: Instance) -> tuple[str, ...]:
+    if container.port is not None:
+        published = f"127.0.0.1:{container.port}:{container.container_port}"
+        return (f"--publish={published}", f"--env=RONDO_PORT={container.container_port}")
+    if container.traffic:
+        folder = layout.instance(container.name, instance.id)
+        return (f"--volume={folder}:{folder}", f"--env=RONDO_SOCKET={folder}/app.sock")
+    return ()
+
+
+def container_name(project: str, container: Container, instance: Instance) -> str:
+    """Return a name that tells people what it is; the tool itself goes by labels."""
+    return f"{project}-{container.name}-{instance.id}"

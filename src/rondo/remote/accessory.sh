@@ -1,0 +1,37 @@
+# Start an accessory and wait until it is ready. Its volumes outlive it. Follows common.sh.
+# PROJECT NAME CONTAINER IMAGE ENVIRONMENT NETWORK DEADLINE NUMBER-OF-READY-WORDS READY... -- docker run
+# shellcheck shell=sh disable=SC2154
+
+project=$1 accessory=$2 name=$3 image=$4 environment=$5 network=$6 deadline=$7 words=$8
+shift 8
+ready=$(mktemp)
+trap 'rm -f "$ready"' EXIT
+index=0
+while [ "$index" -lt "$words" ]; do
+    printf '%s\n' "$1" >>"$ready"
+    shift
+    index=$((index + 1))
+done
+shift
+
+ensure_network "$network" "$project"
+own_secrets "$image" "$environment"
+docker ps --all --quiet --filter "label=rondo.project=$project" --filter "label=rondo.slot=$accessory" |
+    while IFS= read -r old; do
+        docker stop --time 60 "$old" >/dev/null && docker rm "$old" >/dev/null
+    done
+docker run --detach --restart unless-stopped "$@" >/dev/null || fail 10 "docker run refused to start $name"
+
+is_ready() {
+    [ "$words" -gt 0 ] || return 0
+    tr '\n' '\0' <"$ready" | xargs -0 docker exec "$name" >/dev/null 2>&1
+}
+
+limit=$(($(date +%s) + ${deadline%.*}))
+until running "$name" && is_ready; do
+    if [ "$(date +%s)" -ge "$limit" ]; then
+        docker logs --tail 30 "$name" 2>&1 | sed 's/^/log	/'
+        fail 10 "$name was not ready within ${deadline}s"
+    fi
+    sleep 0.2
+done

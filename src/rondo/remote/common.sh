@@ -1,0 +1,61 @@
+# What the scripts that change a server share. Run as root, under sh -eu.
+# shellcheck shell=sh
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+    code=$1
+    shift
+    printf '%s\n' "$*" >&2
+    exit "$code"
+}
+
+container_api() { curl --silent --max-time 20 --unix-socket /var/run/docker.sock "http://docker$1"; }
+
+running() { container_api "/containers/$1/json" | grep -q '"Running":true'; }
+
+# Mounted secrets belong to the container's user and stay 0400; the folder above is root's alone.
+own_secrets() { # IMAGE FOLDER
+    [ -n "$(find "$2" -type f ! -name env 2>/dev/null | head -n 1)" ] || return 0
+    owner=$(docker image inspect --format '{{.Config.User}}' "$1")
+    case $owner in
+        '') owner=0 ;;
+        *[!0-9:]*) owner=$(docker run --rm --network none --entrypoint id "$1" -u) ;;
+    esac
+    find "$2" -type f ! -name env -exec chown "$owner" {} + -exec chmod 0400 {} +
+}
+
+nginx_workers() {
+    master=$(cat /run/nginx.pid 2>/dev/null) || return 0
+    [ -n "$master" ] || return 0
+    ps -o pid= --ppid "$master" 2>/dev/null | sort -n | tr '\n' ' '
+}
+
+# Reload and wait for the new workers: `nginx -t` accepts what a reload may still refuse.
+reload_nginx() {
+    if ! pid=$(cat /run/nginx.pid 2>/dev/null) || ! kill -0 "$pid" 2>/dev/null; then
+        systemctl start nginx 2>&1 || return 1
+        return 0
+    fi
+    before=$(nginx_workers)
+    /usr/sbin/nginx -s reload 2>&1 || return 1
+    limit=$(($(date +%s) + 10))
+    while :; do
+        for worker in $(nginx_workers); do
+            case " $before " in *" $worker "*) ;; *) return 0 ;; esac
+        done
+        [ "$(date +%s)" -lt "$limit" ] || return 1
+        sleep 0.05
+    done
+}
+
+# A file becomes the new one whole or not at all.
+replace_file() { # NEW PATH
+    mv -f -T "$1" "$2"
+    sync -f "$2" 2>/dev/null || :
+}
+
+ensure_network() { # NAME PROJECT
+    container_api "/networks/$1" | grep -q '"Id"' ||
+        docker network create --label "rondo.project=$2" "$1" >/dev/null
+}

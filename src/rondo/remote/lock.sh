@@ -1,0 +1,14 @@
+# Hold the lock of this server until standard input ends: until the connection or its owner dies.
+# $1: file  $2: who, since when and for what
+# shellcheck shell=sh disable=SC2154
+
+mkdir -p "${1%/*}"
+exec 9>>"$1"
+if ! flock -n 9; then
+    cat "$1.owner" 2>/dev/null || echo somebody
+    exit 0
+fi
+printf '%s\n' "$2" >"$1.owner"
+echo held
+# The same process goes on holding the descriptor; no child can inherit it and outlive us.
+exec cat >/dev/null

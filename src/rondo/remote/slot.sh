@@ -1,0 +1,201 @@
+# Change one slot, worker or accessory: one transaction, one round trip. Follows common.sh.
+#
+#   fill SOCKETS SLOT INSTANCE NAME IMAGE ENVIRONMENT PORT USER-OF-NGINX
+#        HOST PATH STATUS SUCCESSES INTERVAL TIMEOUT DEADLINE GATE DRAIN GRACE SITE-FILE
+#        LOGS PROJECT ROOT -- arguments of docker run
+#   start PROJECT SLOT INSTANCE NAME IMAGE ENVIRONMENT GRACE LOGS -- arguments of docker run
+#   empty PROJECT ROOT SLOT DRAIN GRACE
+#
+# Before the switch every failure undoes; after it the rest is finished. Running it again converges.
+# shellcheck shell=sh disable=SC2154
+
+containers_of() { # PROJECT SLOT
+    docker ps --all --quiet --no-trunc --filter "label=rondo.project=$1" --filter "label=rondo.slot=$2"
+}
+
+instance_of() { docker inspect --format '{{index .Config.Labels "rondo.instance"}}' "$1"; }
+
+link_instance() { # SLOT-FOLDER LINK
+    target=$(readlink "$1/$2" 2>/dev/null) || return 0
+    printf '%s' "${target%%/*}"
+}
+
+remove_instance() { # CONTAINER-ID FOLDER-OF-SLOT GRACE
+    name=$(instance_of "$1" 2>/dev/null) || name=
+    docker stop --time "$3" "$1" >/dev/null 2>&1 || :
+    docker rm --force "$1" >/dev/null 2>&1 || :
+    [ -z "$name" ] || rm -rf "${2:?}/$name"
+}
+
+# Leftovers of an interrupted change are whatever does not fill the slot.
+remove_others() { # PROJECT SLOT FOLDER KEPT-INSTANCE GRACE
+    for other in $(containers_of "$1" "$2"); do
+        [ -n "$4" ] && [ "$(instance_of "$other")" = "$4" ] && continue
+        remove_instance "$other" "$3" "$5"
+    done
+}
+
+connections() { ss -xH state connected src "$1" 2>/dev/null | wc -l; }
+
+# Idle is none in three looks in a row: a worker may be between accept and its first read.
+drain_socket() { # SOCKET DEADLINE
+    idle=0
+    limit=$(($(date +%s) + ${2%.*}))
+    while [ "$idle" -lt 3 ]; do
+        if [ "$(connections "$1")" = 0 ]; then idle=$((idle + 1)); else idle=0; fi
+        if [ "$idle" -lt 3 ] && [ "$(date +%s)" -ge "$limit" ]; then
+            say "note${tab}drain deadline of ${2}s passed with $(connections "$1") connections open on $1"
+            return 0
+        fi
+        sleep 0.02
+    done
+}
+
+ask_gate() {
+    curl --silent --output "$answer" --write-out '%{http_code}' --max-time "$timeout" \
+        --unix-socket "$gate" --header "Host: $host" "http://localhost/gate/$slot$path" || :
+}
+
+open_gate() {
+    right=0
+    limit=$(($(date +%s) + ${deadline%.*}))
+    while [ "$right" -lt "$successes" ]; do
+        if ! running "$name"; then
+            reason="the container ended by itself"
+            return 1
+        fi
+        if [ -S "$socket" ]; then chmod 0666 "$socket"; fi
+        seen=$(ask_gate)
+        if [ "$seen" = "$status" ]; then
+            right=$((right + 1))
+        else
+            right=0
+            if [ "$(date +%s)" -ge "$limit" ]; then
+                reason="GET $path answered $seen instead of $status for ${deadline}s (through Nginx, Host $host)"
+                return 1
+            fi
+        fi
+        [ "$right" -ge "$successes" ] || sleep "$interval"
+    done
+}
+
+undo() {
+    if [ -n "$old" ]; then ln -sfn "$old/app.sock" "$folder/candidate.sock"; else rm -f "$folder/candidate.sock"; fi
+    docker stop --time 1 "$name" >/dev/null 2>&1 || :
+    say "log${tab}last lines of $name:"
+    docker logs --tail 30 "$name" 2>&1 | sed "s/^/log${tab}/" || :
+    if [ -s "$answer" ]; then
+        say "log${tab}last answer of the health check:"
+        head -c 2000 "$answer" | tr -d '\r' | sed "s/^/log${tab}/"
+        echo
+    fi
+    rm -f "$answer"
+    kept="the old container was not touched"
+    [ -z "$port" ] || [ -z "$old" ] || kept="the slot stays out of the rotation, the others serve"
+    fail 10 "$reason; $kept, the new one ($name) is stopped and kept for a look"
+}
+
+mark_port() { # DOWN-OR-UP
+    [ -f "$site" ] || return 0
+    grep -q "server 127\.0\.0\.1:${port}[ ;]" "$site" || return 0
+    sed "s/\(server 127\.0\.0\.1:$port\b[^;]*\) down;/\1;/" "$site" >"$site.next"
+    if [ "$1" = down ]; then
+        sed -i "s/\(server 127\.0\.0\.1:$port\b[^;]*\);/\1 down;/" "$site.next"
+    fi
+    replace_file "$site.next" "$site"
+    old=$(nginx_workers)
+    reload_nginx || :
+    limit=$(($(date +%s) + ${drain%.*}))
+    for worker in $old; do
+        while kill -0 "$worker" 2>/dev/null && [ "$(date +%s)" -lt "$limit" ]; do sleep 0.02; done
+    done
+}
+
+prepare_slot() {
+    mkdir -p "$folder/$instance"
+    chgrp "$group" "$sockets" 2>/dev/null || :
+    chmod 0750 "$sockets"
+    chmod 0711 "$folder"
+    chmod 0777 "$folder/$instance"
+    [ -z "$logs" ] || { mkdir -p "$logs" && chmod 1777 "$logs"; }
+    own_secrets "$image" "$environment"
+    ensure_network "rondo-$project" "$project"
+}
+
+switch_socket() {
+    ln -sfn "$instance/app.sock" "$folder/next.sock"
+    mv -f -T "$folder/next.sock" "$folder/slot.sock"
+}
+
+fill() {
+    sockets=$1 slot=$2 instance=$3 name=$4 image=$5 environment=$6 port=$7 group=$8
+    shift 8
+    host=$1 path=$2 status=$3 successes=$4 interval=$5 timeout=$6 deadline=$7 gate=$8
+    shift 8
+    drain=$1 grace=$2 site=$3 logs=$4 project=$5 root=$6
+    shift 7
+    folder=$sockets/$slot
+    socket=$folder/$instance/app.sock
+    answer=$(mktemp)
+    if [ -n "$port" ]; then old=$(cat "$root/slots/$slot" 2>/dev/null || :); else old=$(link_instance "$folder" slot.sock); fi
+    remove_others "$project" "$slot" "$folder" "$old" "$grace"
+    prepare_slot
+    if [ -n "$port" ] && [ -n "$old" ]; then
+        mark_port down
+        remove_others "$project" "$slot" "$folder" "" "$grace"
+    fi
+    docker run --detach --restart no "$@" >/dev/null || { reason="docker run refused"; undo; }
+    say "event${tab}started${tab}$name"
+    [ -n "$port" ] || ln -sfn "$instance/app.sock" "$folder/candidate.sock"
+    open_gate || undo
+    rm -f "$answer"
+    say "event${tab}healthy${tab}$name"
+    docker update --restart unless-stopped "$name" >/dev/null
+    if [ -n "$port" ]; then
+        mkdir -p "$root/slots"
+        printf '%s' "$instance" >"$root/slots/$slot.next"
+        replace_file "$root/slots/$slot.next" "$root/slots/$slot"
+        mark_port up
+        say "event${tab}switched${tab}$name"
+        return 0
+    fi
+    switch_socket
+    say "event${tab}switched${tab}$name"
+    [ -z "$old" ] || drain_socket "$folder/$old/app.sock" "$drain"
+    say "event${tab}drained${tab}$slot"
+    remove_others "$project" "$slot" "$folder" "$instance" "$grace"
+}
+
+# A worker has no traffic: the old one ends before the new one starts, so that no job runs twice.
+start() {
+    project=$1 slot=$2 instance=$3 name=$4 image=$5 environment=$6 grace=$7 logs=$8
+    shift 9
+    own_secrets "$image" "$environment"
+    ensure_network "rondo-$project" "$project"
+    [ -z "$logs" ] || { mkdir -p "$logs" && chmod 1777 "$logs"; }
+    remove_others "$project" "$slot" /nonexistent "" "$grace"
+    docker run --detach --restart unless-stopped "$@" >/dev/null ||
+        fail 10 "docker run refused to start $name"
+    sleep 1
+    running "$name" || {
+        docker logs --tail 30 "$name" 2>&1 | sed "s/^/log${tab}/"
+        fail 10 "$name ended by itself within a second of its start"
+    }
+    say "event${tab}started${tab}$name"
+}
+
+empty() {
+    project=$1 root=$2 slot=$3 drain=$4 grace=$5
+    folder=$root/sockets/$slot
+    old=$(link_instance "$folder" slot.sock)
+    rm -f "$folder/slot.sock" "$folder/candidate.sock" "$root/slots/$slot"
+    [ -z "$old" ] || drain_socket "$folder/$old/app.sock" "$drain"
+    remove_others "$project" "$slot" "$folder" "" "$grace"
+    rm -rf "$folder"
+    say "event${tab}emptied${tab}$slot"
+}
+
+tab=$(printf '\t')
+action=$1
+shift
+"$action" "$@"
