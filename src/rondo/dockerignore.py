@@ -37,7 +37,9 @@ class _Run:
     def may_match_inside(self, folder: str) -> bool:
         """Tell whether a path below the folder could match."""
         inside = folder + "/"
-        return any(inside.startswith(prefix) or prefix.startswith(inside) for prefix in self.prefixes)
+        return any(
+            inside.startswith(prefix) or prefix.startswith(inside) for prefix in self.prefixes
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,15 @@ def parse(content: bytes, name: str) -> Rules:
         raise InputError("\n".join(problems))
     patterns = [text for _, text in found]
     runs = groupby(patterns, key=lambda text: text.startswith("!"))
-    return Rules(tuple(_run(keeps, [text.removeprefix("!") for text in run]) for keeps, run in runs))
+    return Rules(
+        tuple(_run(keeps, [text.removeprefix("!") for text in run]) for keeps, run in runs)
+    )
 
 
 def _run(keeps: bool, patterns: list[str]) -> _Run:  # noqa: FBT001 - the sign, not a switch
-    patterns = [pattern[1:] if keeps and pattern.startswith("!!") else pattern for pattern in patterns]
+    patterns = [
+        pattern[1:] if keeps and pattern.startswith("!!") else pattern for pattern in patterns
+    ]
     matcher = re.compile("|".join(f"(?:{_expression(text)})" for text in patterns), re.ASCII)
     return _Run(keeps, matcher, tuple(_literal_prefix(text) for text in patterns))
 
@@ -154,22 +160,24 @@ def _suffix(text: str) -> str:
 
 def _translated(pattern: str) -> str:
     tokens = _TOKEN.findall(pattern)
-    translated = [_token(token, last=at == len(tokens) - 1) for at, token in enumerate(tokens)]
+    translated = [_token(text, last=at == len(tokens) - 1) for at, text in enumerate(tokens)]
     expression = _without_nested_classes("".join(translated)) + r"\Z"
     # Docker does not escape |, so that its halves are anchored at one end each.
     return f"{_ANYTHING}(?:^{expression})" if "|" in pattern else expression
 
 
-def _token(token: str, *, last: bool) -> str:
-    if token in {"**", "**/"}:
-        return ".*" if last else "(.*/)?"
-    if token == "*":
-        return "[^/]*"
-    if token == "?":
-        return "[^/]"
-    if token in ".+()$" or token == "{":
-        return "\\" + token
-    return token
+def _token(text: str, *, last: bool) -> str:
+    match text:
+        case "**" | "**/":
+            return ".*" if last else "(.*/)?"
+        case "*":
+            return "[^/]*"
+        case "?":
+            return "[^/]"
+        case "." | "+" | "(" | ")" | "$" | "{":
+            return "\\" + text
+        case _:
+            return text
 
 
 def _without_nested_classes(expression: str) -> str:
