@@ -1,0 +1,138 @@
+"""The local Docker Engine, through its command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+from rondo.errors import RondoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LABEL = "rondo.lab"
+_running: set[subprocess.Popen[bytes]] = set()
+_running_lock = threading.Lock()
+
+
+class LabError(RondoError):
+    """The lab could not be made, changed or looked at."""
+
+
+@contextmanager
+def process(arguments: Iterable[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:  # noqa: ANN401
+    """Start a process that `stop_all` can end."""
+    command = list(arguments)
+    try:
+        child = subprocess.Popen(command, **options)
+    except FileNotFoundError as error:
+        raise LabError(f"{command[0]} is not installed; run scripts/docker once") from error
+    with _running_lock:
+        _running.add(child)
+    try:
+        with child:
+            yield child
+    finally:
+        with _running_lock:
+            _running.discard(child)
+
+
+def stop_all() -> None:
+    """End every process that is under way, in whatever thread."""
+    with _running_lock:
+        for child in _running:
+            child.terminate()
+
+
+def run(
+    arguments: Iterable[str],
+    *,
+    data: bytes | None = None,
+    deadline: float = 60,
+    what: str | None = None,
+) -> str:
+    """Run a command to its end and give what it printed; a failure tells its last words."""
+    command = list(arguments)
+    task = what or " ".join(command[:2])
+    with process(
+        command,
+        stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        try:
+            output, errors = child.communicate(data, timeout=deadline)
+        except BaseException as error:
+            child.kill()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise LabError(f"{task} took longer than {deadline:.0f} s and was ended") from None
+            raise
+    if child.returncode:
+        raise LabError(f"{task} failed: {last_words(errors or output)}")
+    return output.decode(errors="replace")
+
+
+def last_words(output: bytes, lines: int = 3) -> str:
+    """Give the last lines of an output, on one line."""
+    text = output.decode(errors="replace").strip().splitlines()
+    return " / ".join(line.strip() for line in text[-lines:]) or "it said nothing"
+
+
+def docker(*arguments: str, data: bytes | None = None, deadline: float = 60) -> str:
+    """Run one docker command."""
+    return run(("docker", *arguments), data=data, deadline=deadline)
+
+
+def lines(*arguments: str) -> list[str]:
+    """Run one docker command that lists things, and give its lines."""
+    return docker(*arguments).split("\n")[:-1]
+
+
+def inspect(kind: str, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Look at containers, networks or images."""
+    wanted = list(names)
+    return json.loads(docker(kind, "inspect", *wanted)) if wanted else []
+
+
+def try_docker(*arguments: str) -> str | None:
+    """Run one docker command that may fail."""
+    try:
+        return docker(*arguments)
+    except LabError:
+        return None
+
+
+def require() -> dict[str, Any]:
+    """Make sure that an engine answers, and give what it says about itself."""
+    try:
+        answer: dict[str, Any] = json.loads(
+            run(("docker", "info", "--format", "{{json .}}"), deadline=20),
+        )
+    except LabError as error:
+        raise LabError(
+            f"no Docker Engine answers; run scripts/docker, then again ({error})"
+        ) from error
+    if answer.get("ServerErrors"):
+        raise LabError(
+            f"no Docker Engine answers ({answer['ServerErrors'][0]}); run scripts/docker, then again",
+        )
+    return answer
+
+
+def parallel(jobs: Iterable[Callable[[], object]]) -> None:
+    """Run jobs at the same time; the first failure, or Ctrl-C, ends all of them."""
+    work = list(jobs)
+    with ThreadPoolExecutor(max_workers=max(1, len(work))) as pool:
+        futures: list[Future[object]] = [pool.submit(job) for job in work]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            stop_all()
+            raise

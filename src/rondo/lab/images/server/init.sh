@@ -1,0 +1,45 @@
+#!/bin/sh
+# Make the container fit for systemd and for a Docker Engine of its own, then become systemd.
+set -eu
+
+# With cgroup v1 Docker shows the controllers of the host's tree, read-only and under paths that
+# do not exist in here. Mounted anew inside our own cgroup namespace they are right.
+mount_own_cgroups() {
+    umount -R /sys/fs/cgroup
+    mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
+    while IFS=: read -r _ controllers _; do
+        case "$controllers" in
+        '') ;; # the v2 tree beside them has no controllers
+        name=*) mount_cgroup "${controllers#name=}" "none,$controllers" ;;
+        *)
+            mount_cgroup "$controllers" "$controllers"
+            # Those that share a tree are looked for one by one, too.
+            for controller in $(echo "$controllers" | tr , ' '); do
+                [ -e "/sys/fs/cgroup/$controller" ] ||
+                    ln -s "$controllers" "/sys/fs/cgroup/$controller"
+            done
+            ;;
+        esac
+    done < /proc/self/cgroup
+}
+
+mount_cgroup() {
+    mkdir "/sys/fs/cgroup/$1"
+    mount -t cgroup -o "$2" cgroup "/sys/fs/cgroup/$1"
+}
+
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    mount -o remount,rw /sys/fs/cgroup
+else
+    mount_own_cgroups
+fi
+
+# Made once; a reboot keeps them. Without an id systemd would take every start for a machine's
+# first, and undo what the image has masked.
+ssh-keygen -A > /dev/null
+[ -s /etc/machine-id ] || systemd-machine-id-setup > /dev/null 2>&1
+
+# The image's settings for build steps are none of the server's business.
+unset SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS
+export container=docker
+exec /sbin/init
