@@ -5,18 +5,23 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rondo.errors import InputError
-from rondo.inventory import Inventory, Site, SlotService, StaticService, Timeouts, UwsgiService
+from rondo.inventory import SlotService, StaticService, UwsgiService
 from rondo.layout import Layout
-from rondo.release import AnyService, servers_of, slot_names
+from rondo.release import servers_of, slot_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rondo.inventory import Inventory, Site, Timeouts
+    from rondo.release import AnyService
 
 # One token of an Nginx file holds at most this many bytes, its quotes included.
 _LONGEST_TOKEN = 4000
-# Longer names do not fit a bucket of Nginx's hash of names, whose size is the whole server's to set.
+# Longer names do not fit Nginx's hash of names, and its size is the whole server's to set.
 _LONGEST_HASHED_NAME = 40
 # Sent by several parties at once, so that ours joins the application's instead of replacing it.
 _JOINED_HEADERS = frozenset({"link", "server-timing", "set-cookie", "vary"})
@@ -56,7 +61,8 @@ class Location:
     action: Literal["pass", "assets", "redirect", "nothing"]
     upstream: Upstream | None = None
     websocket: bool = False
-    target: str = ""
+    below: str = ""
+    """Prefix that the frontend's container does not see."""
     status: int = 404
 
 
@@ -198,19 +204,19 @@ class SiteView:
         upstream, service = self.upstreams[name], self.services[name]
         if upstream is None:
             return Location(self, match, path, "nothing", status=503)
-        below = isinstance(service, StaticService) and match == "" and path != "/"
         websocket = getattr(service, "websocket", False)
-        target = "/" if below and path in self.declared_as.routes else ""
-        return Location(self, match, path, "pass", upstream, websocket, target)
+        mounted = isinstance(service, StaticService) and path in self.declared_as.routes
+        below = path.rstrip("/") if mounted and not match else ""
+        return Location(self, match, path, "pass", upstream, websocket, below)
 
     def _derived(self, route: str, name: str) -> Iterator[Location]:
         upstream, service = self.upstreams[name], self.services[name]
         if route != "/":
             yield Location(self, "= ", route.rstrip("/"), "redirect")
         if upstream and isinstance(service, StaticService) and self.caches:
-            path = assets_folder(service, name)
-            target = "" if route == "/" else path
-            yield Location(self, "", route.rstrip("/") + path, "assets", upstream, target=target)
+            below = route.rstrip("/")
+            path = below + assets_folder(service, name)
+            yield Location(self, "", path, "assets", upstream, below=below)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +226,6 @@ class GateView:
     pattern: str
     protocol: Literal["uwsgi", "http"]
     target: str
-    separator: str
     scheme: str
     timeout: float
 
@@ -303,10 +308,10 @@ def gate_views(inventory: Inventory, server: str) -> Iterator[GateView]:
         if service.listen == "socket":
             target = f"unix:{sockets}/$rondo_slot/candidate.sock"
             pattern = f"(?<rondo_slot>{name}-[0-9]+)"
-            yield GateView(pattern, made.protocol, target, ":", scheme, timeout)
+            yield GateView(pattern, made.protocol, target, scheme, timeout)
             continue
         for member in made.members:
-            yield GateView(member.slot, made.protocol, member.address, "", scheme, timeout)
+            yield GateView(member.slot, made.protocol, member.address, scheme, timeout)
 
 
 def _gate_scheme(inventory: Inventory, service: str) -> str:
@@ -325,9 +330,8 @@ def default_certificate(sites: tuple[SiteView, ...]) -> str | None:
 def _server_name(name: str) -> str:
     if len(name) <= _LONGEST_HASHED_NAME or _is_address(name):
         return name
-    wildcard = name.startswith("*.")
-    bare = name.removeprefix("*.")
-    return f"~^{'.+[.]' if wildcard else ''}{bare.replace('.', '[.]')}$"
+    labels = "^.+[.]" if name.startswith("*.") else "^"
+    return f"~{labels}{pattern(name.removeprefix('*.'))}$"
 
 
 def _is_address(name: str) -> bool:
@@ -336,6 +340,11 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def pattern(text: str) -> str:
+    """Return a name or a path as a regular expression that matches just it."""
+    return re.sub(r"[.+]", lambda match: f"[{match[0]}]", text)
 
 
 def quote(text: str) -> str:

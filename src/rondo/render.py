@@ -1,10 +1,9 @@
-"""Templates to files: Nginx's configuration on a server, and what a build context is given. Pure."""
+"""Templates to files: Nginx's configuration, and what a build context is given. Pure."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +11,15 @@ from typing import TYPE_CHECKING
 from rondo import nginx
 from rondo.context import ContextFile
 from rondo.errors import InputError
-from rondo.inventory import Inventory, StaticService, UwsgiService
+from rondo.inventory import StaticService
 from rondo.layout import Layout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from jinja2 import Environment
 
+    from rondo.inventory import Inventory
     from rondo.release import AnyService
 
 FOLDER = ".rondo"
@@ -42,14 +44,8 @@ def _environment(templates: Path) -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - not HTML: values are checked by rondo.words and quoted by `nginx`
     )
-    environment.filters.update(nginx=nginx.quote, nginx_time=nginx.time, shell=_shell_word)
+    environment.filters.update(nginx=nginx.quote, nginx_time=nginx.time, regex=nginx.pattern)
     return environment
-
-
-def _shell_word(text: str) -> str:
-    import shlex  # noqa: PLC0415
-
-    return shlex.quote(text)
 
 
 def _render(templates: Path, name: str, values: Mapping[str, object]) -> str:
@@ -194,6 +190,8 @@ def check(files: Mapping[str, bytes], folder: Path) -> str:
 
 
 def _diff(path: str, old: bytes | None, new: bytes | None) -> str:
-    before, after = ((each or b"").decode(errors="replace").splitlines(True) for each in (old, new))
-    names = (path if content is not None else "/dev/null" for content in (old, new))
-    return "".join(difflib.unified_diff(before, after, *names))
+    before, after = (
+        (each or b"").decode(errors="replace").splitlines(keepends=True) for each in (old, new)
+    )
+    old_name, new_name = ("/dev/null" if each is None else path for each in (old, new))
+    return "".join(difflib.unified_diff(before, after, old_name, new_name))
