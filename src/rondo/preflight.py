@@ -158,7 +158,7 @@ def _memory(inventory: Inventory, server: str, facts: Facts, needs: Needs) -> It
     if facts.memory_available < surge:
         yield (
             f"{_size(facts.memory_available)} of memory are available and {_size(surge)} needed",
-            "lower limits.memory, stop something there, or add memory: old and new run side by side",
+            "lower limits.memory, stop something there, or add memory: old and new run together",
         )
 
 
