@@ -1,0 +1,196 @@
+"""One SSH connection: Fabric's, with host keys verified and failures told plainly."""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fabric
+import paramiko
+
+from rondo import known_hosts, reasons
+from rondo.errors import AccessError, RondoError
+from rondo.keys import Keys
+from rondo.known_hosts import HostKey
+from rondo.target import SSH_PORT, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rondo.verifier import Verifier
+
+logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
+
+DEFAULT_USER = "deploy"
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 1.0
+_LEAST_TIMEOUT = 0.1
+_RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256")
+# Authenticated encryption spares Python a second pass over every packet.
+_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What all connections of a run share."""
+
+    verifier: Verifier
+    config: fabric.Config
+    connect_timeout: float = 10
+    keepalive: float = 15
+    keys: Keys = field(default_factory=Keys)
+
+
+class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no types
+    """Fabric's connection to one target, made safe and quick; opened by whoever needs it first."""
+
+    def __init__(self, target: Target, options: Options, jump: Connection | None = None) -> None:
+        # Fabric turns attributes into settings; these are to be the object's own.
+        self._set(target=target, options=options, opening=threading.Lock(), abandoned=False)
+        super().__init__(
+            target.host, user=target.user, port=target.port, config=options.config, gateway=jump
+        )
+        self.user = target.user or self.ssh_config.get("user", DEFAULT_USER)
+        self.client = paramiko.SSHClient()
+        self.client.set_missing_host_key_policy(_Policy(target.name, options.verifier))
+
+    def derive_shorthand(self, host_string: str) -> dict[str, object]:
+        """Take a host as it is: targets were parsed before, IPv6 addresses too."""
+        return {"user": None, "host": host_string, "port": None}
+
+    def get_gateway(self) -> str | None:
+        """Leave jumps to the fleet, which shares them; only a ProxyCommand is read here."""
+        return self.ssh_config.get("proxycommand")  # type: ignore[no-any-return]
+
+    def resolve_connect_kwargs(self, _: object) -> dict[str, object]:
+        """Leave the choice of keys to the moment of logging in."""
+        return {}
+
+    @property
+    def address(self) -> str:
+        """Where it goes, for messages: user@host:port."""
+        port = "" if self.port == SSH_PORT else f":{self.port}"
+        return f"{self.user}@{self.host}{port}"
+
+    @property
+    def known_as(self) -> str:
+        """Name of the host in a known_hosts file."""
+        return known_hosts.host_name(self.host, self.port)
+
+    def open(self) -> None:
+        """Connect and log in unless that is done; handshakes that a busy sshd drops are retried."""
+        with self.opening:
+            if self.abandoned:
+                raise AccessError(f"{self.target.name}: the connection was closed")
+            if not self.is_connected:
+                self._open_with_retries()
+
+    def abandon(self) -> None:
+        """Close at once and for good, from any thread."""
+        self._set(abandoned=True)
+        self.client.close()
+
+    def _open_with_retries(self) -> None:
+        began = time.monotonic()
+        pause = _FIRST_PAUSE
+        while True:
+            left = self.options.connect_timeout - (time.monotonic() - began)
+            try:
+                return self._attempt(max(_LEAST_TIMEOUT, left))
+            except Exception as error:  # noqa: BLE001 - retried, or told in words
+                self.client.close()
+                wait = pause * random.uniform(0.5, 1.5)  # noqa: S311 - it only spreads load
+                if not reasons.was_dropped(error) or wait >= left or self.abandoned:
+                    raise self._plainly(error) from None
+            time.sleep(wait)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _attempt(self, timeout: float) -> None:
+        self.connect_timeout = timeout
+        self.connect_kwargs = {**self._timeouts(timeout), **self._login()}
+        super().open()
+        self.transport.set_keepalive(max(1, round(self.options.keepalive)))
+
+    def _timeouts(self, timeout: float) -> dict[str, object]:
+        return {
+            "banner_timeout": timeout,
+            "auth_timeout": timeout,
+            "channel_timeout": timeout,
+            "transport_factory": self._transport,
+        }
+
+    def _login(self) -> dict[str, object]:
+        """Choose the keys: the inventory's alone, or else ssh_config's, the agent's and ~/.ssh."""
+        target = self.target
+        key = self.options.keys.load(target.name, target.key) if target.key else None
+        if key and target.only_key:
+            return {"pkey": key, "allow_agent": False, "look_for_keys": False}
+        named = self.config.connect_kwargs.get("key_filename", [])
+        files = [*named, *self.ssh_config.get("identityfile", [])]
+        return {"pkey": key, "key_filename": [file for file in files if Path(file).is_file()]}
+
+    def _transport(self, sock: Any, **choices: Any) -> paramiko.Transport:  # noqa: ANN401
+        transport = paramiko.Transport(sock, **choices)
+        if isinstance(sock, socket.socket):
+            # Without this each command waits 40 ms for an acknowledgement (Nagle's algorithm).
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        security = transport.get_security_options()
+        kinds = _signatures(self.options.verifier.kinds(self.known_as))
+        security.key_types = _first(kinds, security.key_types)
+        security.ciphers = _first(_CIPHERS, security.ciphers)
+        return transport
+
+    def _plainly(self, error: Exception) -> RondoError:
+        if isinstance(error, RondoError):
+            return error
+        via = self.gateway
+        where = reasons.Where(
+            name=self.target.name,
+            user=self.user,
+            host=self.host,
+            port=self.port,
+            through=f" through {via.address}" if isinstance(via, Connection) else "",
+            timeout=self.options.connect_timeout,
+        )
+        return AccessError(f"{self.target.name}: {reasons.explain(error, where)}")
+
+
+class _Policy(paramiko.MissingHostKeyPolicy):
+    """paramiko's question about a host key, passed on with the name the operator knows."""
+
+    def __init__(self, name: str, verifier: Verifier) -> None:
+        self._name = name
+        self._verifier = verifier
+
+    def missing_host_key(
+        self,
+        client: paramiko.SSHClient,  # noqa: ARG002 - paramiko passes it
+        hostname: str,
+        key: paramiko.PKey,
+    ) -> None:
+        self._verifier.verify(self._name, hostname, HostKey(key.get_name(), key.asbytes()))
+
+
+def jumps(connection: Connection) -> tuple[str, ...]:
+    """Jump hosts that ssh_config names for a connection, the operator's side first."""
+    text: str = connection.ssh_config.get("proxyjump", "none")
+    return () if text.lower() == "none" else tuple(part.strip() for part in text.split(","))
+
+
+def _signatures(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    found: list[str] = []
+    for kind in kinds:
+        found += _RSA_SIGNATURES if kind == "ssh-rsa" else (kind,)
+    return tuple(found)
+
+
+def _first(wanted: tuple[str, ...], offered: Iterable[str]) -> tuple[str, ...]:
+    known = tuple(offered)
+    ahead = tuple(dict.fromkeys(item for item in wanted if item in known))
+    return ahead + tuple(item for item in known if item not in ahead)

@@ -1,0 +1,100 @@
+"""Who a server is: its host key judged by what was pinned, before anything is sent to it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from rondo import known_hosts
+from rondo.errors import AccessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from rondo.known_hosts import HostKey
+
+
+class HostKeyRefusedError(AccessError):
+    """A server's host key is not the pinned one, or is not known."""
+
+
+class Verifier:
+    """Judges host keys by the project's file, then by the operator's own.
+
+    paramiko asks a policy like this about keys it does not know; as its own tables stay empty,
+    that is every key, and this is the one place where a server's identity is decided.
+    """
+
+    def __init__(
+        self,
+        pinned: Path,
+        own: Path,
+        *,
+        accept_new: bool,
+        note: Callable[[str], None],
+    ) -> None:
+        self._pinned = pinned
+        self._accept_new = accept_new
+        self._note = note
+        self._lock = threading.Lock()
+        self._files = [known_hosts.read(pinned), known_hosts.read(own)]
+        self._told: set[str] = set()
+        for fault in self._files[0].faults:
+            self._tell(fault)
+
+    def kinds(self, host: str) -> tuple[str, ...]:
+        """Kinds of keys to ask a host for first: those that can be verified."""
+        return tuple(key.kind for key in self.pinned(host))
+
+    def pinned(self, host: str) -> tuple[HostKey, ...]:
+        """Keys that decide for a host: the project's, or else the operator's."""
+        return self._files[0].keys(host) or self._files[1].keys(host)
+
+    def verify(self, name: str, host: str, key: HostKey) -> None:
+        """Accept a pinned key, pin a new one if that is the setting, refuse all others."""
+        with self._lock:
+            pinned = self.pinned(host)
+            if any(file.revokes(host, key) for file in self._files):
+                raise HostKeyRefusedError(
+                    f"{name}: the host key of {host} ({key}) is marked @revoked; nothing was sent. "
+                    f"Give the server new host keys, then run: inv hosts.trust {name}"
+                )
+            if key in pinned:
+                return
+            if pinned:
+                raise HostKeyRefusedError(_changed(name, host, pinned, key))
+            self._first_seen(name, host, key)
+
+    def _first_seen(self, name: str, host: str, key: HostKey) -> None:
+        self._tell_authorities(host)
+        if not self._accept_new:
+            raise HostKeyRefusedError(
+                f"{name}: the host key of {host} is not known; it offers {key}. Nothing was sent. "
+                f"Compare it with the server's own and pin it with: inv hosts.trust {name}"
+            )
+        known_hosts.pin(self._pinned, host, key)
+        self._files[0] = known_hosts.read(self._pinned)
+        self._tell(f"{name}: pinned the host key of {host}, seen for the first time: {key}")
+
+    def _tell_authorities(self, host: str) -> None:
+        for file in self._files:
+            for number in file.authorities(host):
+                self._tell(
+                    f"{file.path} line {number}: certificate authorities are not asked; "
+                    f"pin {host} itself"
+                )
+
+    def _tell(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._note(text)
+
+
+def _changed(name: str, host: str, pinned: tuple[HostKey, ...], key: HostKey) -> str:
+    return (
+        f"{name}: the host key of {host} has changed: pinned is {' or '.join(map(str, pinned))}, "
+        f"offered is {key}. Nothing was sent. If the server was installed anew, compare the "
+        f"fingerprint on its console and run: inv hosts.trust {name}; if it was not, somebody may "
+        f"be in between"
+    )
