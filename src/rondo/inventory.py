@@ -12,30 +12,52 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rondo.words import (
     AbsolutePath,
+    Address,
+    Age,
     Bytes,
+    Command,
     ContextPath,
+    HeaderName,
+    HeaderValue,
     Host,
     Image,
+    Jump,
     LocalPath,
+    Module,
     Name,
+    NginxVersion,
+    NodeVersion,
+    OptionName,
     Port,
+    PythonVersion,
     Route,
     Seconds,
     SecretName,
     ServerName,
     Text,
+    TimeZone,
+    Url,
     UrlPath,
     User,
+    UserId,
     VariableName,
+    VolumeSource,
 )
 
 MEBIBYTE = 1024**2
+Weight = Annotated[int, Field(ge=1, le=1000)]
 
 
 class Model(BaseModel):
     """A part of the inventory: immutable, and closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        coerce_numbers_to_str=True,  # a version written 24 is text, too
+        hide_input_in_errors=True,  # a traceback must not show what may be a secret
+        defer_build=True,  # one validator for the whole, when the first inventory is read
+    )
 
 
 class Server(Model):
@@ -51,9 +73,9 @@ class Server(Model):
     """Private key file; without it the SSH agent and ~/.ssh are asked."""
     groups: tuple[Name, ...] = ()
     """Groups that -H and `servers:` may name."""
-    private_address: Host | None = None
+    private_address: Address | None = None
     """Address by which the other servers reach this one; accessories listen here."""
-    jump: Text | None = None
+    jump: Jump | None = None
     """Bastion to go through: user@host:port, or the name of another server."""
     edge: bool = False
     """Balances over the other servers instead of running services (not deployed to yet)."""
@@ -66,7 +88,7 @@ class Secret(Model):
     """Variable of the operator's environment."""
     file: LocalPath | None = None
     """File on the operator's machine; one final line break is dropped."""
-    command: tuple[Text, ...] | None = None
+    command: Command | None = None
     """Command on the operator's machine whose standard output is the value."""
     mount: Literal["file", "env"] = "file"
     """As file /run/secrets/NAME (with NAME_FILE set), or as variable NAME."""
@@ -92,9 +114,9 @@ class Health(Model):
 class Limits(Model):
     """What a container may use of its server."""
 
-    memory: Bytes | None = None
+    memory: Annotated[Bytes, Field(ge=6 * MEBIBYTE)] | None = None
     """Memory, like 512m."""
-    cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
+    cpus: Annotated[float, Field(ge=0.01, le=1024, allow_inf_nan=False)] | None = None
     """Processors, like 1.5."""
     pids: Annotated[int, Field(ge=16, le=4_194_304)] = 1024
     """Processes and threads."""
@@ -114,7 +136,7 @@ class Logs(Model):
 class Volume(Model):
     """Data that outlives the container."""
 
-    source: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._/-]+|[a-z0-9][a-z0-9_.-]*)$")]
+    source: VolumeSource
     """Name of a Docker volume (kept under PROJECT-NAME), or an absolute path on the server."""
     target: AbsolutePath
     """Where the container sees it."""
@@ -140,7 +162,7 @@ class ServiceBase(Model):
     """Dockerfile inside the context; without it Rondo's template for the kind is used."""
     image: Image | None = None
     """Image from a registry, by digest (name@sha256:...), instead of a context."""
-    build: Build = Build()
+    build: Build = Build.model_construct()
     """Build arguments and target."""
     servers: tuple[Name, ...] = ()
     """Servers or groups that run it; all by default."""
@@ -148,17 +170,17 @@ class ServiceBase(Model):
     """Plain variables of the container."""
     secrets: dict[SecretName, Secret] = {}
     """Secret values, by name."""
-    command: tuple[Text, ...] | None = None
+    command: Command | None = None
     """Command instead of the image's own."""
-    user: Annotated[str, Field(pattern=r"^\d+(:\d+)?$")] | None = None
+    user: UserId | None = None
     """Numeric user (and group) instead of the image's own."""
-    release_command: tuple[Text, ...] | None = None
+    release_command: Command | None = None
     """Runs once per deploy in the new image, before the first switch: migrations."""
     release_deadline: Seconds = 600
     """Longest time for the release command."""
-    limits: Limits = Limits()
+    limits: Limits = Limits.model_construct()
     """Memory, processors, processes."""
-    logs: Logs = Logs()
+    logs: Logs = Logs.model_construct()
     """Container output and log files."""
     volumes: tuple[Volume, ...] = ()
     """Data that outlives containers."""
@@ -171,7 +193,7 @@ class SlotService(ServiceBase):
 
     replicas: Annotated[int, Field(ge=1, le=64)] = 1
     """Slots on each server."""
-    weights: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = ()
+    weights: tuple[Weight, ...] = ()
     """Weight of each slot in the round robin; all 1 by default."""
     listen: Literal["socket", "tcp"] = "socket"
     """Unix sockets (default), or TCP ports published on the server's loopback."""
@@ -179,7 +201,7 @@ class SlotService(ServiceBase):
     """With `listen: tcp`, port of the first slot; the next ones follow."""
     container_port: Port = 8000
     """With `listen: tcp`, port on which the container listens."""
-    health: Health = Health()
+    health: Health = Health.model_construct()
     """Health check."""
     drain: Seconds = 30
     """Longest wait for requests in flight when a slot is emptied."""
@@ -195,7 +217,7 @@ class StaticService(SlotService):
     """Folder that the build writes."""
     build_command: Text = "npm run build"
     """Command that builds it."""
-    node: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$")] = "24"
+    node: NodeVersion = "24"
     """Version of Node.js to build with."""
     single_page: bool = True
     """Whether unknown paths answer index.html."""
@@ -209,9 +231,9 @@ class UwsgiService(SlotService):
     kind: Literal["uwsgi"]
     replicas: Annotated[int, Field(ge=1, le=64)] = 3
     """Slots on each server."""
-    module: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$")] = "app:application"
+    module: Module = "app:application"
     """WSGI callable, like shop.wsgi:application."""
-    python: Annotated[str, Field(pattern=r"^3\.\d+$")] = "3.11"
+    python: PythonVersion = "3.11"
     """Version of Python."""
     requirements: ContextPath = "requirements.txt"
     """Requirements file in the context; it must bring uwsgi or pyuwsgi."""
@@ -225,9 +247,9 @@ class UwsgiService(SlotService):
     """Largest block of request headers, in bytes."""
     lazy: bool = False
     """Load the application in each process (true) or once before forking (false)."""
-    max_requests: Annotated[int, Field(ge=0)] = 0
+    max_requests: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     """Requests after which a process is renewed; 0 for never."""
-    options: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")], Text] = {}
+    options: dict[OptionName, Text] = {}
     """Further lines of uwsgi.ini."""
 
 
@@ -263,7 +285,7 @@ class Accessory(Model):
     """The one server that runs it; the others reach it by that server's private address."""
     port: Port | None = None
     """Port it listens on; containers reach it as NAME:PORT on every server."""
-    command: tuple[Text, ...] | None = None
+    command: Command | None = None
     """Command instead of the image's own."""
     environment: dict[VariableName, Text] = {}
     """Plain variables of the container."""
@@ -271,11 +293,11 @@ class Accessory(Model):
     """Secret values, by name."""
     volumes: tuple[Volume, ...] = ()
     """Data that outlives the container."""
-    limits: Limits = Limits()
+    limits: Limits = Limits.model_construct()
     """Memory, processors, processes."""
-    logs: Logs = Logs()
+    logs: Logs = Logs.model_construct()
     """Container output."""
-    ready: tuple[Text, ...] | None = None
+    ready: Command | None = None
     """Command in the container that succeeds once it is ready, like pg_isready."""
     ready_deadline: Seconds = 60
     """Longest wait for that."""
@@ -293,8 +315,8 @@ class Tls(Model):
 class Hsts(Model):
     """HTTP Strict Transport Security; opt in when every name is served over TLS for good."""
 
-    max_age: Seconds | Annotated[int, Field(ge=0)] = 31_536_000
-    """Seconds for which browsers insist on TLS."""
+    max_age: Age = 31_536_000
+    """How long browsers insist on TLS."""
     include_subdomains: bool = False
     """Whether that covers every name below."""
 
@@ -327,20 +349,20 @@ class Site(Model):
     """Compress text answers (level 1: see docs)."""
     security_headers: bool = True
     """X-Content-Type-Options, X-Frame-Options, Referrer-Policy."""
-    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")], Text] = {}
+    headers: dict[HeaderName, HeaderValue] = {}
     """Further response headers."""
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = Timeouts.model_construct()
     """Waiting for backends."""
 
 
 class Mirrors(Model):
     """Package mirrors, given to the Dockerfiles as build arguments."""
 
-    pypi: Annotated[str, Field(pattern=r"^https?://[^\s\"'$\\]+$")] | None = None
+    pypi: Url | None = None
     """Index URL for pip."""
-    npm: Annotated[str, Field(pattern=r"^https?://[^\s\"'$\\]+$")] | None = None
+    npm: Url | None = None
     """Registry URL for npm."""
-    debian: Annotated[str, Field(pattern=r"^https?://[^\s\"'$\\]+$")] | None = None
+    debian: Url | None = None
     """Archive URL for apt."""
 
 
@@ -364,14 +386,14 @@ class BuildSettings(Model):
     """Build on every server in parallel, or once and carry the image to the others."""
     deadline: Seconds = 1800
     """Longest time for one build."""
-    mirrors: Mirrors = Mirrors()
+    mirrors: Mirrors = Mirrors.model_construct()
     """Package mirrors."""
 
 
 class NginxSettings(Model):
     """What holds for every site."""
 
-    version: Annotated[str, Field(pattern=r"^1\.\d+(\.\d+)?$")] = "1.18"
+    version: NginxVersion = "1.18"
     """Oldest Nginx among the servers; newer directives are used only where it has them."""
     ipv6: bool = True
     """Listen on IPv6 as well."""
@@ -382,13 +404,13 @@ class NginxSettings(Model):
 class Settings(Model):
     """Defaults for the whole project."""
 
-    ssh: SshSettings = SshSettings()
+    ssh: SshSettings = SshSettings.model_construct()
     """SSH."""
-    build: BuildSettings = BuildSettings()
+    build: BuildSettings = BuildSettings.model_construct()
     """Builds."""
-    nginx: NginxSettings = NginxSettings()
+    nginx: NginxSettings = NginxSettings.model_construct()
     """Nginx."""
-    time_zone: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*$")] = "Etc/UTC"
+    time_zone: TimeZone = "Etc/UTC"
     """Time zone of servers and images."""
     keep_releases: Annotated[int, Field(ge=1, le=100)] = 5
     """Releases kept on each server for rollback."""
@@ -413,5 +435,5 @@ class Inventory(Model):
     """Accessories by name."""
     sites: dict[Name, Site] = {}
     """Sites by name."""
-    settings: Settings = Settings()
+    settings: Settings = Settings.model_construct()
     """Defaults for the whole project."""

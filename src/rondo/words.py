@@ -1,116 +1,294 @@
 """The small typed words of an inventory: names, paths, sizes, durations.
 
 Each type accepts only what cannot break out of a shell word, an Nginx directive, a YAML scalar or
-a path, so that templates and commands need not think about it again.
+a path, so that templates and commands need not think about it again. Free text (`Text`) is one
+line; whoever writes it into a file or a command quotes it.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field
+from pydantic_core import core_schema
 
-_HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_SIZE = re.compile(r"(\d+)([kmg]?)b?", re.IGNORECASE)
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-_UNSAFE_PATH = re.compile(r"[^A-Za-z0-9._/@+-]")
+from rondo.units import bytes_of, seconds_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = rf"{_LABEL}(\.{_LABEL})*"
+_IPV4 = r"[0-9]{1,3}(\.[0-9]{1,3}){3}"
+_IPV6 = r"[0-9A-Fa-f]*:[0-9A-Fa-f:.]*"
+_PATH = r"[A-Za-z0-9._@+][A-Za-z0-9._@+-]*"
+_IMAGE_PART = r"[a-z0-9]+([._-]+[a-z0-9]+)*"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a text must look like, said once for the check, its message and the schema."""
+
+    noun: str
+    pattern: str
+    example: str
+    hint: str = ""
+    refine: Callable[[str], str] | None = None
+
+    def check(self, value: str) -> str:
+        """Return the value, or raise the one sentence that says what would be right."""
+        try:
+            if re.fullmatch(self.pattern, value, re.ASCII):
+                return self.refine(value) if self.refine else value
+        except ValueError:
+            pass
+        hint = f" ({self.hint})" if self.hint else ""
+        raise ValueError(f"is not {self.noun}{hint}; give one like {self.example}")
+
+    def __get_pydantic_core_schema__(
+        self, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(schema) | {
+            "$comment": self.noun,
+            "pattern": f"^(?:{self.pattern})$",
+            "examples": [self.example],
+        }
+
+
+def _short_host(value: str) -> str:
+    if len(value) > 253:
+        raise ValueError
+    return value
 
 
 def _host(value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError:
-        pass
-    if len(value) > 253 or not all(_HOST_LABEL.fullmatch(part) for part in value.split(".")):
-        raise ValueError("is not a host name or an IP address; give one like web-1.example.com")
-    return value
+    looks_numeric = ":" in value or re.fullmatch(_IPV4, value)
+    return _address(value) if looks_numeric else _short_host(value)
+
+
+def _address(value: str) -> str:
+    return str(ipaddress.ip_address(value))
 
 
 def _server_name(value: str) -> str:
-    bare = value.removeprefix("*.")
-    if not all(_HOST_LABEL.fullmatch(part) for part in bare.split(".")) or len(value) > 253:
-        raise ValueError("is not a name of a site; give one like shop.example.com")
-    return value.lower()
+    return _short_host(value).lower()
 
 
-def _local_path(value: str) -> str:
-    if not value or "\0" in value or "\n" in value:
-        raise ValueError("is not a path of a file or folder")
+def _inside(value: str) -> str:
+    if {".", ".."} & set(value.rstrip("/").split("/")) and value != ".":
+        raise ValueError
     return value
 
 
-def _context_path(value: str) -> str:
-    if _UNSAFE_PATH.search(value) or value.startswith("/") or ".." in value.split("/"):
-        raise ValueError("is not a path inside the context; give one like docker/Dockerfile")
+def _normal(value: str) -> str:
+    if {".", ".."} & set(value.split("/")) or "//" in value:
+        raise ValueError
     return value
 
 
-def _absolute_path(value: str) -> str:
-    if not value.startswith("/") or _UNSAFE_PATH.search(value) or ".." in value.split("/"):
-        raise ValueError("is not an absolute path of plain characters; give one like /var/lib/data")
+def _jump(value: str) -> str:
+    port = re.search(r":([0-9]+)$", value)
+    if port and not 1 <= int(port[1]) <= 65535:
+        raise ValueError
     return value
 
 
-def _url_path(value: str) -> str:
-    if not re.fullmatch(r"/[A-Za-z0-9._~/@%+=,-]*(\?[A-Za-z0-9._~/@%+=,&-]*)?", value):
-        raise ValueError("is not a path of a URL; give one like /health")
-    return value
-
-
-def _route(value: str) -> str:
-    if not re.fullmatch(r"/([A-Za-z0-9._~@+-]+/?)*", value):
-        raise ValueError("is not a path prefix; give one like / or /api/")
-    return value
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value.strip())
-    if not match:
-        raise ValueError("is not a duration; give one like 500ms, 30s or 5m")
-    return float(match[1]) * _SECONDS[match[2]]
-
-
-def _size(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, str):
-        return value
-    match = _SIZE.fullmatch(value.strip())
-    if not match:
-        raise ValueError("is not a size; give one like 512k, 50m or 2g")
-    return int(match[1]) * _BYTES[match[2].lower()]
-
-
-def _no_control(value: str) -> str:
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+def _one_line(value: str) -> str:
+    if _CONTROL.search(value):
         raise ValueError("holds a line break or a control character; keep it on one line")
     return value
 
 
+# A comment keeps the noun: editors ignore it, messages and the reference are made with it.
+_DURATION_SCHEMA = {
+    "$comment": "a duration",
+    "type": ["string", "number"],
+    "pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?(ms|s|m|h|d)?$",
+}
+_SIZE_SCHEMA = {
+    "$comment": "a size",
+    "type": ["string", "integer"],
+    "pattern": r"^[0-9]{1,15}[kmgKMG]?[bB]?$",
+}
+# Plain scalars keep the text that was written, so a text may look like a number or a boolean.
+_TEXT_SCHEMA = {"type": ["string", "number", "boolean"]}
+
+
+@dataclass(frozen=True, slots=True)
+class OneLine:
+    """Text of any characters on one line."""
+
+    def __get_pydantic_core_schema__(
+        self, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(_one_line, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(schema) | _TEXT_SCHEMA | {"$comment": "text"}
+
+
+Text = Annotated[str, OneLine()]
+Command = Annotated[
+    tuple[Text, ...], Field(min_length=1, examples=[["python", "manage.py", "migrate"]])
+]
+
 Name = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,29}$"),
-    Field(description="lower-case letters, digits and dashes, starting with a letter, up to 30"),
+    Word(
+        "a name",
+        r"[a-z][a-z0-9-]{0,29}",
+        "web-1",
+        "lower-case letters, digits and dashes, starting with a letter, up to 30",
+    ),
 ]
-User = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
-Host = Annotated[str, AfterValidator(_host)]
-ServerName = Annotated[str, AfterValidator(_server_name)]
+User = Annotated[str, Word("a user name", r"[a-z_][a-z0-9_-]{0,31}", "deploy")]
+UserId = Annotated[str, Word("a numeric user", r"[0-9]{1,10}(:[0-9]{1,10})?", "1000:1000")]
+Host = Annotated[
+    str,
+    Word("a host name or an IP address", rf"{_HOST}|{_IPV6}", "web-1.example.com", refine=_host),
+]
+Address = Annotated[str, Word("an IP address", rf"{_IPV4}|{_IPV6}", "10.0.0.11", refine=_address)]
+Jump = Annotated[
+    str,
+    Word(
+        "a bastion",
+        rf"([a-z_][a-z0-9_-]{{0,31}}@)?({_HOST}|\[{_IPV6}\])(:[0-9]{{1,5}})?",
+        "deploy@bastion.example.com:22",
+        "user@host:port, or the name of another server",
+        _jump,
+    ),
+]
+ServerName = Annotated[
+    str,
+    Word("a name of a site", rf"(\*\.)?{_HOST}", "shop.example.com", refine=_server_name),
+]
 Port = Annotated[int, Field(ge=1, le=65535)]
-LocalPath = Annotated[str, AfterValidator(_local_path)]
-ContextPath = Annotated[str, AfterValidator(_context_path)]
-AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
-UrlPath = Annotated[str, AfterValidator(_url_path)]
-Route = Annotated[str, AfterValidator(_route)]
-Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0, le=86400)]
-Bytes = Annotated[int, BeforeValidator(_size), Field(ge=0)]
-Text = Annotated[str, AfterValidator(_no_control)]
-VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-SecretName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+LocalPath = Annotated[
+    str, Word("a path of a file or folder", r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,4096}", "backend")
+]
+ContextPath = Annotated[
+    str,
+    Word(
+        "a path inside the context",
+        rf"{_PATH}(/{_PATH})*/?",
+        "docker/Dockerfile",
+        "plain characters, no ..",
+        _inside,
+    ),
+]
+AbsolutePath = Annotated[
+    str,
+    Word(
+        "an absolute path",
+        r"/[A-Za-z0-9._@+-][A-Za-z0-9._/@+-]*",
+        "/var/lib/data",
+        "plain characters, no ..",
+        _normal,
+    ),
+]
+UrlPath = Annotated[
+    str,
+    Word(
+        "a path of a URL",
+        r"/[A-Za-z0-9._~/@%+=,-]*(\?[A-Za-z0-9._~/@%+=,&-]*)?",
+        "/health",
+    ),
+]
+Route = Annotated[
+    str,
+    Word("a path prefix", r"/([A-Za-z0-9._~@+-]+/)*[A-Za-z0-9._~@+-]*", "/api/", "no ..", _normal),
+]
+VariableName = Annotated[
+    str, Word("a name of a variable", r"[A-Za-z_][A-Za-z0-9_]{0,254}", "DJANGO_SETTINGS_MODULE")
+]
+SecretName = Annotated[
+    str,
+    Word(
+        "a name of a secret",
+        r"[a-z][a-z0-9_]{0,62}",
+        "database_password",
+        "lower-case letters, digits and underscores",
+    ),
+]
+HeaderName = Annotated[
+    str, Word("a name of a header", r"[A-Za-z][A-Za-z0-9-]{0,99}", "Permissions-Policy")
+]
+HeaderValue = Annotated[
+    str,
+    Word("a header's value", r"[ -#%-~]{1,4096}", "camera=()", "printable ASCII without a $"),
+]
+OptionName = Annotated[str, Word("an option", r"[a-z][a-z0-9-]{0,63}", "reload-on-rss")]
 Image = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9][a-z0-9._/:-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$"),
+    Word(
+        "an image",
+        rf"([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{{1,5}})?/)?{_IMAGE_PART}(/{_IMAGE_PART})*"
+        r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?",
+        "postgres:15",
+    ),
+]
+VolumeSource = Annotated[
+    str,
+    Word(
+        "a volume",
+        r"/[A-Za-z0-9._-][A-Za-z0-9._/-]*|[a-z0-9][a-z0-9_.-]{0,99}",
+        "data",
+        "a name, or an absolute path on the server",
+        _normal,
+    ),
+]
+Module = Annotated[
+    str,
+    Word(
+        "a WSGI callable",
+        r"[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_]*)?",
+        "shop.wsgi:application",
+    ),
+]
+PythonVersion = Annotated[str, Word("a version of Python", r"3\.[0-9]{1,2}", "3.11")]
+NodeVersion = Annotated[str, Word("a version of Node.js", r"[0-9]{1,3}(\.[0-9]{1,4}){0,2}", "24")]
+NginxVersion = Annotated[str, Word("a version of Nginx", r"1\.[0-9]{1,3}(\.[0-9]{1,3})?", "1.18")]
+TimeZone = Annotated[
+    str, Word("a time zone", r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*", "Europe/Berlin")
+]
+Url = Annotated[str, Word("a URL", r"https?://[^\s\"'$\\;{}`<>|]{1,2000}", "https://mirror/simple")]
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(seconds_of),
+    Field(
+        ge=0,
+        le=86400,
+        allow_inf_nan=False,
+        examples=["30s"],
+        json_schema_extra=_DURATION_SCHEMA,
+    ),
+]
+Age = Annotated[
+    int,
+    BeforeValidator(seconds_of),
+    Field(
+        ge=0,
+        le=10 * 31_536_000,
+        examples=["365d"],
+        json_schema_extra=_DURATION_SCHEMA,
+    ),
+]
+Bytes = Annotated[
+    int,
+    BeforeValidator(bytes_of),
+    Field(ge=0, le=1024**4, examples=["50m"], json_schema_extra=_SIZE_SCHEMA),
 ]
