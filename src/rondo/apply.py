@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rondo import context, plan
 from rondo.errors import RemoteError
-from rondo.events import Emit, Event
+from rondo.events import Emit, Event, Kind
 from rondo.inventory import BuildSettings
 from rondo.layout import Layout
 from rondo.record import make_record
@@ -96,7 +96,7 @@ class Applier:
 
         def take(line: str) -> None:
             tag, _, text = line.partition("\t")
-            kind = "note" if tag == "note" else "line"
+            kind: Kind = "note" if tag == "note" else "line"
             self.emit(Event(kind, text.replace("\t", " ") if text else line, remote.name))
 
         return take
@@ -124,14 +124,14 @@ def _environment_files(material: Material, digests: Iterable[str]) -> Iterator[F
     for digest in digests:
         environment = material.environments[digest]
         for name, value in environment.files.items():
-            yield File(f"environments/{digest}/{name}", value.reveal(), 0o400)
+            yield File(f"environments/{digest}/secrets/{name}", value.reveal(), 0o400)
         yield File(f"environments/{digest}/env", environment.env_file.reveal())
 
 
 def _certificate_files(material: Material, sites: Iterable[str]) -> Iterator[File]:
     for site in sites:
-        pair = material.pairs[site]
-        yield File(f"tls/{site}.key", pair.key)
+        pair = material.certificates[site]
+        yield File(f"tls/{site}.key", pair.key.reveal())
         yield File(f"tls/{site}.pem", pair.chain, 0o644)
 
 

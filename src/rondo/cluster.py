@@ -49,7 +49,7 @@ def everywhere(fleet: Fleet, names: Sequence[str], action: Callable[[Remote], T]
     """Do something on several servers at the same time; raise what failed, for all of them."""
     results = fleet.each(action, names)
     _raise_all({name: result.error for name, result in results.items() if result.error})
-    return {name: result.value for name, result in results.items()}
+    return {name: result.get() for name, result in results.items()}
 
 
 def observe(fleet: Fleet, names: Sequence[str], project: str) -> dict[str, ServerState]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,9 +51,10 @@ def policy_of(inventory: Inventory) -> Policy:
 def intend(loaded: Loaded, fleet: Fleet, names: Sequence[str]) -> Intent:
     """Find out what is wanted and what runs, and plan the way between them; changes nothing."""
     inventory = loaded.inventory
-    with fleet.background(lambda: gather(loaded, templates_of(loaded.root))) as gathered:
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        gathering = pool.submit(gather, loaded, templates_of(loaded.root))
         states = cluster.observe(fleet, names, inventory.project)
-        material = gathered.result()
+        material = gathering.result()
     return Intent(loaded, material, states, make_plan(material.release, states, policy_of(inventory)))
 
 
@@ -101,7 +103,15 @@ def refuse_faults(found: Sequence[Fault]) -> None:
         raise PreflightError(f"not ready; nothing was touched:\n{lines}")
 
 
-def deploy(loaded: Loaded, fleet: Fleet, names: Sequence[str], emit: Emit) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a deploy did, and what it found before."""
+
+    plan: Plan
+    states: Mapping[str, ServerState]
+
+
+def deploy(loaded: Loaded, fleet: Fleet, names: Sequence[str], emit: Emit) -> Outcome:
     """Make the servers run what the inventory declares; an empty plan means that they do.
 
     Raises RondoError: InputError, AccessError and PreflightError before anything is touched,
@@ -109,7 +119,7 @@ def deploy(loaded: Loaded, fleet: Fleet, names: Sequence[str], emit: Emit) -> Pl
     """
     intent = intend(loaded, fleet, names)
     if not intent.plan:
-        return intent.plan
+        return Outcome(intent.plan, intent.states)
     refuse_faults(faults(intent, time.time()))
     project = loaded.inventory.project
     with cluster.locked(fleet, names, project, f"deploy of {intent.plan.release}"):
@@ -127,4 +137,4 @@ def deploy(loaded: Loaded, fleet: Fleet, names: Sequence[str], emit: Emit) -> Pl
         for warning in intent.material.warnings:
             emit(Event("note", warning))
         cluster.apply(plan, fleet, applier, emit)
-    return plan
+    return Outcome(plan, states)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from rondo import certificates, context, render, secrets
+from rondo.certificates import Certificate
 from rondo.context import Context
 from rondo.inventory import Inventory
 from rondo.release import (
@@ -26,22 +26,6 @@ from rondo.source import Loaded
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """A certificate chain and its private key, as they will lie on the servers."""
-
-    chain: bytes
-    key: bytes
-
-    def __repr__(self) -> str:
-        return "Pair(***)"
-
-    @property
-    def digest(self) -> str:
-        """Digest by which the pair is compared with the one on a server."""
-        return hashlib.sha256(self.chain + self.key).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
 class Material:
     """A release and everything that must be sent for it."""
 
@@ -49,10 +33,14 @@ class Material:
     contexts: Mapping[str, Context]
     """By service."""
     environments: Mapping[str, Environment]
-    """By digest."""
-    pairs: Mapping[str, Pair]
+    """By the name of their folder on a server."""
+    certificates: Mapping[str, Certificate]
     """By site."""
-    warnings: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What an operator should know though it stops nothing."""
+        return tuple(text for each in self.certificates.values() for text in each.warnings)
 
 
 def commit_of(root: Path) -> Source:
@@ -115,14 +103,20 @@ def _environments(loaded: Loaded) -> dict[str, Environment]:
         return dict(zip(owners, pool.map(make, owners), strict=True))
 
 
-def _pairs(loaded: Loaded) -> Iterator[tuple[str, Pair, tuple[str, ...]]]:
+def _folder(owner: str, environment: Environment) -> str:
+    """Name an environment's folder: its owner's alone, as its files belong to one user."""
+    return f"{owner}.{environment.digest[:16]}"
+
+
+def _certificates(loaded: Loaded) -> dict[str, Certificate]:
     now = datetime.datetime.now(datetime.UTC)
-    for name, site in loaded.inventory.sites.items():
-        if site.tls is None:
-            continue
-        chain, key = loaded.root / site.tls.certificate, loaded.root / site.tls.key
-        checked = certificates.check(chain, key, site.server_names, now)
-        yield name, Pair(chain.read_bytes(), key.read_bytes()), checked.warnings
+    return {
+        name: certificates.check(
+            loaded.root / site.tls.certificate, loaded.root / site.tls.key, site.server_names, now
+        )
+        for name, site in loaded.inventory.sites.items()
+        if site.tls is not None
+    }
 
 
 def gather(loaded: Loaded, templates: Path) -> Material:
@@ -135,20 +129,20 @@ def gather(loaded: Loaded, templates: Path) -> Material:
         source = pool.submit(commit_of, loaded.root)
         environments = pool.submit(_environments, loaded)
         contexts = _contexts(loaded, templates)
-        pairs = list(_pairs(loaded))
+        checked = _certificates(loaded)
         names = [name for name, server in inventory.servers.items() if not server.edge]
+        made = environments.result()
         parts = Parts(
             images=_images(inventory, contexts),
-            environments={name: each.digest for name, each in environments.result().items()},
+            environments={name: _folder(name, each) for name, each in made.items()},
             site_configs={name: render.site_config(inventory, name, templates) for name in names},
             gate_configs={name: render.gate_config(inventory, name, templates) for name in names},
-            certificates={name: pair.digest for name, pair, _ in pairs},
+            certificates={name: each.digest for name, each in checked.items()},
             source=source.result(),
         )
     return Material(
         release=make_release(inventory, parts),
         contexts=contexts,
-        environments={each.digest: each for each in environments.result().values()},
-        pairs={name: pair for name, pair, _ in pairs},
-        warnings=tuple(warning for _, _, found in pairs for warning in found),
+        environments={_folder(name, each): each for name, each in made.items()},
+        certificates=checked,
     )

@@ -26,10 +26,9 @@ from rondo.inventory import (
     WorkerService,
 )
 from rondo.layout import Layout
+from rondo.secrets import SECRETS_FOLDER
 
 AnyService = StaticService | UwsgiService | HttpService | WorkerService
-
-SECRETS_FOLDER = "/run/secrets"
 
 
 def digest(value: object) -> str:
@@ -269,7 +268,7 @@ def _container(  # noqa: PLR0913 - a spec has this many parts
 ) -> Container:
     service = inventory.services[name]
     slot = slot_names(name, number)[-1]
-    tcp = isinstance(service, SlotService) and service.listen == "tcp"
+    ports = _ports(service, number)
     return Container(
         name=slot,
         service=name,
@@ -279,10 +278,17 @@ def _container(  # noqa: PLR0913 - a spec has this many parts
         secrets=_mounted(service),
         options=_service_options(inventory, server, service, slot),
         command=service.command or (),
-        port=service.first_port + number - 1 if tcp else None,
-        container_port=service.container_port if tcp else None,
+        port=ports[0],
+        container_port=ports[1],
         traffic=isinstance(service, SlotService),
     )
+
+
+def _ports(service: AnyService, number: int) -> tuple[int | None, int | None]:
+    """Return the loopback port of a slot and the container's own; none on a Unix socket."""
+    if isinstance(service, SlotService) and service.listen == "tcp":
+        return service.first_port + number - 1, service.container_port
+    return None, None
 
 
 def gate_host(inventory: Inventory, service: str) -> str:
@@ -449,7 +455,9 @@ def run_options(project: str, container: Container, instance: Instance) -> tuple
         "RONDO_SERVER": instance.server,
         "RONDO_RELEASE": instance.release,
     }
-    mounts = [f"--volume={folder}/{name}:{SECRETS_FOLDER}/{name}:ro" for name in container.secrets]
+    mounts = [
+        f"--volume={folder}/secrets/{name}:{SECRETS_FOLDER}/{name}:ro" for name in container.secrets
+    ]
     return (
         f"--name={container_name(project, container, instance)}",
         *(f"--label={key}={value}" for key, value in labels.items()),

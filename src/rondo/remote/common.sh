@@ -15,14 +15,15 @@ container_api() { curl --silent --max-time 20 --unix-socket /var/run/docker.sock
 running() { container_api "/containers/$1/json" | grep -q '"Running":true'; }
 
 # Mounted secrets belong to the container's user and stay 0400; the folder above is root's alone.
-own_secrets() { # IMAGE FOLDER
-    [ -n "$(find "$2" -type f ! -name env 2>/dev/null | head -n 1)" ] || return 0
+own_secrets() { # IMAGE ENVIRONMENT-FOLDER
+    [ -d "$2/secrets" ] || return 0
     owner=$(docker image inspect --format '{{.Config.User}}' "$1")
     case $owner in
         '') owner=0 ;;
         *[!0-9:]*) owner=$(docker run --rm --network none --entrypoint id "$1" -u) ;;
     esac
-    find "$2" -type f ! -name env -exec chown "$owner" {} + -exec chmod 0400 {} +
+    chown -R "$owner" "$2/secrets"
+    chmod 0400 "$2"/secrets/*
 }
 
 nginx_workers() {

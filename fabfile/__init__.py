@@ -1,0 +1,90 @@
+"""What runs on servers. `fab --list` names the tasks, `fab --help TASK` explains one.
+
+Without -H a task means the whole inventory; -H takes names and groups of the inventory.
+"""
+
+from __future__ import annotations
+
+from invoke import task
+
+from rondo.fab import ClusterTask
+
+INVENTORY = "inventory to use: 'staging' for inventory.staging.yaml, or a path"
+
+
+def command(name):
+    """Return what a task does; imported only now, so that `fab --list` stays quick."""
+    from rondo import console
+
+    return getattr(console, f"run_{name}")
+
+
+@task(
+    klass=ClusterTask,
+    help={"inventory": INVENTORY, "apply": "make the changes without asking (scripts need it)",
+          "login": "user to log in as the first time, like root; the inventory's user is created"},
+)
+def bootstrap(session, inventory="", apply=False, login=""):
+    """Make bare Debian or Ubuntu servers ready: shows what it will change, then changes it."""
+    return command("bootstrap")(session, assume_yes=apply, login=login)
+
+
+@task(klass=ClusterTask, help={"inventory": INVENTORY, "json": "print the plan as JSON"})
+def plan(session, inventory="", json=False):
+    """Show what a deploy would do and why; changes nothing, exits 2 if there is something to do."""
+    return command("plan")(session, as_json=json)
+
+
+@task(
+    klass=ClusterTask,
+    help={
+        "inventory": INVENTORY,
+        "plan": "only show what would be done, like `fab plan`",
+        "verbose": "show every line of the builds",
+    },
+)
+def deploy(session, inventory="", plan=False, verbose=False):
+    """Make the servers run what the inventory declares; a second run does nothing."""
+    if plan:
+        return command("plan")(session)
+    return command("deploy")(session, verbose=verbose)
+
+
+@task(klass=ClusterTask, help={"inventory": INVENTORY, "json": "print it as JSON"})
+def status(session, inventory="", json=False):
+    """Show what runs where, how it does, and what drifted; exits 1 if anything did."""
+    return command("status")(session, as_json=json)
+
+
+@task(
+    klass=ClusterTask,
+    positional=["service"],
+    optional=["service"],
+    help={
+        "inventory": INVENTORY,
+        "service": "service or slot; all of them without it",
+        "follow": "go on showing new lines until Ctrl-C",
+        "tail": "lines of the past to show from each container",
+    },
+)
+def logs(session, service="", inventory="", follow=False, tail=20):
+    """Show the output of containers, merged over all servers."""
+    return command("logs")(session, service=service, follow=follow, tail=tail)
+
+
+@task(klass=ClusterTask, name="exec", positional=["service"], help={"inventory": INVENTORY})
+def exec_(session, service, inventory=""):
+    """Run a command in a running container: fab exec backend -- python manage.py shell."""
+    return command("exec")(session, service=service)
+
+
+@task(klass=ClusterTask, positional=["service"], help={"inventory": INVENTORY})
+def run(session, service, inventory=""):
+    """Run a command in a new container of a service: fab run backend -- python manage.py check."""
+    return command("run")(session, service=service)
+
+
+@task(klass=ClusterTask, help={"inventory": INVENTORY})
+def history(session, inventory=""):
+    """Show the releases that each server can tell of."""
+    return command("history")(session)

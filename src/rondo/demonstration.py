@@ -1,0 +1,121 @@
+"""`make demo`: from an empty machine to a shop on two servers, by the commands a user would type."""
+
+from __future__ import annotations
+
+import collections
+import http.client
+import os
+import shlex
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from rondo import desk, lab
+from rondo.errors import EXIT_DONE, RondoError
+from rondo.lab import Lab
+from rondo.source import load
+from rondo.ui import Ui
+
+NAME = "shop.example.com"
+LAB_INVENTORY = "inventory.lab.yaml"
+REQUESTS = 30
+COMMANDS = (("fab", "bootstrap", "--apply"), ("fab", "deploy"), ("fab", "status"))
+
+
+class _ToAddress(http.client.HTTPSConnection):
+    """HTTPS to a server's address, asked and verified by the site's name."""
+
+    def __init__(self, address: str, context: ssl.SSLContext) -> None:
+        super().__init__(NAME, context=context, timeout=10)
+        self._address = address
+        self._verify = context
+
+    def connect(self) -> None:
+        """Connect to the address instead of what the name resolves to."""
+        plain = socket.create_connection((self._address, 443), self.timeout)
+        self.sock = self._verify.wrap_socket(plain, server_hostname=NAME)
+
+
+def run(ui: Ui) -> int:
+    """Start the lab, deploy the example to it, ask the site through TLS, and say what is where."""
+    began = time.monotonic()
+    started = lab.up(2, report=ui.note)
+    desk.furnish(started.folder)
+    environment = {**os.environ, **_selection(started)}
+    for words in COMMANDS:
+        _command(ui, words, environment)
+    for server in started.servers:
+        _ask(ui, server.address, started.authority)
+    _explain(ui, started)
+    ui.note(f"all of it took {time.monotonic() - began:.0f} s")
+    return EXIT_DONE
+
+
+def _selection(started: Lab) -> Mapping[str, str]:
+    """Name an inventory of its own when the lab could not have the addresses of the example."""
+    declared = load().inventory.servers
+    found = {each.name: each for each in started.servers}
+    if all(name in found and found[name].address == declared[name].address for name in declared):
+        return {}
+    servers = {
+        name: {"address": found[name].address, "private_address": found[name].private_address}
+        for name in declared
+    }
+    text = yaml.safe_dump({"extends": "inventory.yaml", "servers": servers}, sort_keys=False)
+    Path(LAB_INVENTORY).write_text(text, encoding="utf-8")
+    return {"RONDO_INVENTORY": "lab"}
+
+
+def _command(ui: Ui, words: tuple[str, ...], environment: Mapping[str, str]) -> None:
+    """Run one of our own commands as a user would, and stop where it fails."""
+    ui.note(f"\n$ {shlex.join(words)}")
+    program = Path(sys.executable).with_name(words[0])
+    done = subprocess.run((str(program), *words[1:]), env=dict(environment), check=False)
+    if done.returncode:
+        raise RondoError(
+            f"`{shlex.join(words)}` ended with exit code {done.returncode}; what it said is above"
+        )
+
+
+def _ask(ui: Ui, address: str, authority: Path) -> None:
+    """Ask for the page and the list of products over one verified connection."""
+    connection = _ToAddress(address, ssl.create_default_context(cafile=str(authority)))
+    answered: collections.Counter[str] = collections.Counter()
+    page, _ = _get(connection, "/")
+    for _ in range(REQUESTS):
+        _, headers = _get(connection, "/api/products/")
+        answered[headers["X-Shop-Backend"] or "?"] += 1
+    connection.close()
+    shares = ", ".join(f"{name} {count}" for name, count in sorted(answered.items()))
+    ui.note(f"https://{NAME}/ at {address}: {len(page)} bytes; {REQUESTS} API requests: {shares}")
+
+
+def _get(connection: _ToAddress, path: str) -> tuple[bytes, http.client.HTTPMessage]:
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    body = answer.read()
+    if answer.status != http.HTTPStatus.OK:
+        raise RondoError(f"https://{NAME}{path} answered {answer.status}; see: fab logs")
+    return body, answer.headers
+
+
+def _explain(ui: Ui, started: Lab) -> None:
+    """Say how to look at the site from here."""
+    address = started.servers[0].address
+    authority = os.path.relpath(started.authority)
+    ui.note(
+        f"""
+Look at it:
+  curl --cacert {authority} --resolve {NAME}:443:{address} https://{NAME}/api/products/
+  in a browser: add `{address} {NAME}` to /etc/hosts, and trust {authority}
+  (or: chromium --host-resolver-rules="MAP {NAME} {address}" --ignore-certificate-errors)
+Change something in examples/shop and run `fab plan`, then `fab deploy`. Log in with
+`inv lab.ssh web-1`, read `fab logs --follow`. `make clean` removes everything.
+(Both commands are in .venv/bin: `. .venv/bin/activate` puts them on your PATH.)"""
+    )

@@ -1,0 +1,81 @@
+"""What runs on this machine. `inv --list` names the tasks, `inv --help TASK` explains one."""
+
+from __future__ import annotations
+
+import sys
+
+from invoke import Collection, task
+
+from rondo import desk
+
+INVENTORY = "inventory to use: 'staging' for inventory.staging.yaml, or a path"
+
+
+@task(
+    help={
+        "inventory": INVENTORY,
+        "check": "write nothing; show the difference and exit 1 if build/ is out of date",
+    }
+)
+def render(_, inventory="", check=False):
+    """Write every rendered file under build/; needs no network."""
+    sys.exit(desk.run(desk.render, inventory, check=check))
+
+
+@task(help={"inventory": INVENTORY})
+def lint(_, inventory=""):
+    """Prove the rendered files: nginx -t in a container, gixy, hadolint, shellcheck."""
+    sys.exit(desk.run(desk.lint, inventory))
+
+
+@task(help={"check": "write nothing; exit 1 if the files are out of date"})
+def schema(_, check=False):
+    """Write inventory.schema.json and docs/inventory.md from the inventory's models."""
+    sys.exit(desk.run(desk.schema, check=check))
+
+
+@task(help={"inventory": INVENTORY, "yes": "pin without asking"}, positional=["servers"])
+def trust(_, servers="", inventory="", yes=False):
+    """Show the fingerprints of servers (names with commas; all without) and pin them."""
+    sys.exit(desk.run(desk.trust, inventory, servers, yes=yes))
+
+
+@task(help={"servers": "how many"})
+def up(_, servers=2):
+    """Start servers as containers on this machine; run twice, it does nothing."""
+    sys.exit(desk.run(desk.lab_up, servers))
+
+
+@task(help={"images": "also remove every image that the lab made"})
+def down(_, images=False):
+    """Remove the lab's servers and all that is on them."""
+    sys.exit(desk.run(desk.lab_down, images=images))
+
+
+@task
+def status(_):
+    """Show the lab's servers."""
+    sys.exit(desk.run(desk.lab_status))
+
+
+@task(positional=["name"])
+def ssh(_, name):
+    """Log in to a server of the lab."""
+    sys.exit(desk.run(desk.lab_ssh, name))
+
+
+@task(positional=["name"])
+def reboot(_, name):
+    """Reboot a server of the lab."""
+    sys.exit(desk.run(desk.lab_reboot, name))
+
+
+@task
+def demo(_):
+    """Two servers as containers, the example shop on both, a request through TLS."""
+    sys.exit(desk.run(desk.demo))
+
+
+namespace = Collection(render, lint, schema, demo)
+namespace.add_collection(Collection("hosts", trust))
+namespace.add_collection(Collection("lab", up, down, status, ssh, reboot))
