@@ -48,13 +48,16 @@ class Walk:
         """Give every entry of the tree, in no particular order."""
         yield from self._inside("", self.rules.nothing_inherited)
 
-    def _inside(self, parent: str, inherited: Inherited) -> Iterator[Entry]:
+    def _inside(
+        self, parent: str, inherited: Inherited, *, left_out: bool = False
+    ) -> Iterator[Entry]:
         prefix = f"{parent}/" if parent else ""
         try:
             with os.scandir(self.folder / parent) as found:
                 names = list(found)
         except OSError as error:
-            self._complain(parent or ".", f"cannot be read: {error.strerror}")
+            if not left_out:
+                self._complain(parent or ".", f"cannot be read: {error.strerror}")
             return
         for entry in names:
             path = prefix + entry.name
@@ -75,7 +78,7 @@ class Walk:
             yield entries.directory(path)
             yield from self._inside(path, matches)
         elif self.rules.may_keep_inside(path, matches):
-            kept = list(self._inside(path, matches))
+            kept = list(self._inside(path, matches, left_out=True))
             # A folder left out is there after all when something in it is.
             yield from [entries.directory(path), *kept] if kept else []
 
