@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 FOLDER = ".rondo"
 OWN_DOCKERFILE = "Dockerfile"
 _MODES = {"start": 0o755}
-_FILES = {
+FILES = {
     "static": ("Dockerfile", "nginx.conf", "start"),
     "uwsgi": ("Dockerfile", "start", "uwsgi.ini"),
 }
+"""What each kind with templates of ours is given."""
 
 
 @lru_cache(maxsize=8)
@@ -116,7 +117,7 @@ def overlay(inventory: Inventory, service: str, templates: Path) -> dict[str, Co
             _render(templates, f"{declared.kind}/{file}.j2", values).encode(),
             _MODES.get(file, 0o644),
         )
-        for file in _FILES.get(declared.kind, ())
+        for file in FILES.get(declared.kind, ())
     }
 
 
@@ -124,7 +125,7 @@ def dockerfile_path(service: AnyService) -> str:
     """Return the Dockerfile, inside the context, that builds a service."""
     if service.dockerfile:
         return service.dockerfile
-    return f"{FOLDER}/Dockerfile" if service.kind in _FILES else OWN_DOCKERFILE
+    return f"{FOLDER}/Dockerfile" if service.kind in FILES else OWN_DOCKERFILE
 
 
 def build_arguments(inventory: Inventory, service: str) -> dict[str, str]:

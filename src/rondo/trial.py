@@ -1,0 +1,159 @@
+"""Let Nginx itself read the rendered files, in a container of its own without a network."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import re
+import shutil
+import tarfile
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from rondo import render
+from rondo.finding import Finding, run
+from rondo.inventory import StaticService
+from rondo.layout import RUN, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from rondo.inventory import Inventory
+
+IMAGE = "nginx:stable"
+# An Nginx newer than `settings.nginx.version` says this of what the older servers need.
+_EXPECTED = re.compile(r'the "listen \.\.\. http2" directive is deprecated')
+_NGINX_LINE = re.compile(r"^nginx: \[(\w+)\] (.*?)(?: in (\S+):(\d+))?$", re.MULTILINE)
+# Each case has the tree of one server below its folder; -p and the rest of the paths are inside it.
+_SCRIPT = """
+cd / && tar -xf - || exit 125
+for case in /lint/*/; do
+    name=${case%/}
+    (
+        cd "$case" && tar -cf - . | tar -xf - -C /
+        nginx -t -c /nginx-lint.conf 2>&1
+        echo "exit $?"
+        find . -type f | while read -r file; do rm -f "/$file"; done
+    ) | sed "s|^|${name##*/}\t|"
+done
+"""
+_SERVER = """
+events {}
+http {
+    include /etc/nginx/mime.types;
+    include /etc/nginx/conf.d/rondo-*.conf;
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What one start of Nginx reads: files by absolute path, and where they were rendered."""
+
+    name: str
+    files: Mapping[str, bytes]
+    origins: Mapping[str, str]
+
+
+def check(inventory: Inventory, files: Mapping[str, bytes], image: str = IMAGE) -> list[Finding]:
+    """Let Nginx read the files of every server and frontend, in one container."""
+    cases = (*_server_cases(inventory, files), *_frontend_cases(inventory, files))
+    if not cases:
+        return []
+    missing = _have_image(image)
+    if missing:
+        return [missing]
+    command = ("docker", "run", "--rm", "--interactive", "--network", "none")
+    container = (*command, "--entrypoint", "sh", image, "-c", _SCRIPT)
+    answer = run("nginx", container, _packed(cases))
+    if isinstance(answer, Finding):
+        return [answer]
+    return [finding for case in cases for finding in _read_nginx(case, answer)]
+
+
+def _have_image(image: str) -> Finding | None:
+    """Return why an image cannot be had."""
+    if shutil.which("docker") is None:
+        message = "docker is not installed here, so nginx -t cannot run: install Docker Engine"
+        return Finding("nginx", "", None, message)
+    if not isinstance(run("nginx", ("docker", "image", "inspect", image)), Finding):
+        return None
+    pulled = run("nginx", ("docker", "pull", "--quiet", image))
+    if not isinstance(pulled, Finding):
+        return None
+    message = f"the image {image} cannot be had, so nginx -t cannot run: {pulled.message}"
+    return Finding("nginx", "", None, message)
+
+
+def _server_cases(inventory: Inventory, files: Mapping[str, bytes]) -> Iterator[Case]:
+    layout = Layout(inventory.project)
+    certificate = _throwaway_certificate()
+    common: dict[str, bytes] = {"/nginx-lint.conf": _SERVER.encode()}
+    for name, site in inventory.sites.items():
+        if site.tls:
+            common[layout.certificate(name)] = common[layout.private_key(name)] = certificate
+    common |= {f"{layout.root}/.keep": b"", f"{RUN}/.keep": b"", "/var/log/nginx/.keep": b""}
+    for server in inventory.servers:
+        origins = {
+            path: f"servers/{server}/{PurePosixPath(path).name}"
+            for path in (layout.site_file, layout.gate_file)
+        }
+        if all(origin in files for origin in origins.values()):
+            rendered = {path: files[origin] for path, origin in origins.items()}
+            yield Case(f"server-{server}", common | rendered, origins)
+
+
+def _frontend_cases(inventory: Inventory, files: Mapping[str, bytes]) -> Iterator[Case]:
+    for name, service in inventory.services.items():
+        origin = f"services/{name}/{render.FOLDER}/nginx.conf"
+        if isinstance(service, StaticService) and origin in files:
+            text = files[origin].replace(b"@listen@", b"unix:/tmp/lint.sock")
+            path = "/nginx-lint.conf"
+            yield Case(f"frontend-{name}", {path: text}, {path: origin})
+
+
+def _throwaway_certificate() -> bytes:
+    """Return a key and a certificate that nobody trusts, in one file."""
+    from cryptography import x509  # noqa: PLC0415 - slow to import, and only lint needs it
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "lint.invalid")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + dt.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    return private + certificate.public_bytes(pem)
+
+
+def _packed(cases: Iterable[Case]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for case in cases:
+            for path, content in case.files.items():
+                entry = tarfile.TarInfo(f"lint/{case.name}{path}")
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def _read_nginx(case: Case, answer: str) -> Iterator[Finding]:
+    """Yield what Nginx said about a case; no word of success is a finding as well."""
+    mark = f"{case.name}\t"
+    lines = [x.removeprefix(mark) for x in answer.splitlines() if x.startswith(mark)]
+    said = list(_NGINX_LINE.finditer("\n".join(lines)))
+    for match in said:
+        level, message, path, line = match.groups()
+        if not (level == "warn" and _EXPECTED.search(message)):
+            origin = case.origins.get(path or "", "")
+            yield Finding("nginx", origin, int(line) if line else None, f"{level}: {message}")
+    serious = any(match[1] != "warn" for match in said)
+    if "exit 0" not in lines and not serious:
+        yield Finding("nginx", "", None, f"{case.name}: no success: {' '.join(lines)[-300:]}")
