@@ -1,137 +1,23 @@
-"""The inventory's models as one JSON Schema: for editors, for messages and for the reference."""
+"""The JSON Schema with which editors complete and check inventories, and the generated files."""
 
 from __future__ import annotations
 
-import ast
-import functools
-import inspect
-import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
-from pydantic.json_schema import GenerateJsonSchema
-
-from rondo import inventory
-from rondo.units import duration_text, size_text
+from rondo.model_schema import REFERENCE, plain_schema
+from rondo.reference import reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from pydantic_core import core_schema
-
-    from rondo.problems import Path
+    from pathlib import Path
 
     Schema = dict[str, Any]
 
+__all__ = ["check", "documents", "json_schema", "reference", "write"]
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-UNITS = {"a duration": duration_text, "a size": size_text}
-_REFERENCE = "#/$defs/"
-
-
-class _Generator(GenerateJsonSchema):
-    """Says ranges, maps and defaults the way that editors and people read them best."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401, ARG002 - theirs
-        """Leave titles to the words; a key needs no second name."""
-        return False
-
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> Schema:
-        """Leave null out: a key that is not wanted is not written."""
-        return self.generate_inner(schema["schema"])
-
-    def dict_schema(self, schema: core_schema.DictSchema) -> Schema:
-        """Name the keys' pattern once, where completion looks for it."""
-        made = super().dict_schema(schema)
-        ((pattern, values),) = made.pop("patternProperties").items()
-        made["propertyNames"] = {**made["propertyNames"], "pattern": pattern}
-        return {**made, "additionalProperties": values}
-
-
-@functools.cache
-def plain_schema() -> Schema:
-    """Make the schema of one whole inventory."""
-    schema = inventory.Inventory.model_json_schema(schema_generator=_Generator)
-    definitions = {"Inventory": {key: schema[key] for key in schema if key != "$defs"}}
-    definitions |= schema["$defs"]
-    for name, definition in definitions.items():
-        definition.pop("title")
-        _mend(definition)
-        for key, text in descriptions(getattr(inventory, name)).items():
-            definition["properties"][key]["description"] = text
-    definitions["Inventory"]["patternProperties"] = {"^x-": True}
-    return definitions["Inventory"] | {"$defs": definitions}
-
-
-def _mend(part: Schema) -> None:
-    """Say bounds in JSON Schema's words and defaults as people write them, in place."""
-    for own, standard in (("ge", "minimum"), ("le", "maximum")):
-        if own in part:
-            part[standard] = part.pop(own)
-    default = part.pop("default", None)
-    if default is not None and default != [] and not isinstance(default, dict):
-        unit = UNITS.get(part.get("$comment", ""))
-        part["default"] = unit(default) if unit else default
-    for inner in part.values():
-        for each in inner if isinstance(inner, list) else [inner]:
-            if isinstance(each, dict):
-                _mend(each)
-
-
-@functools.cache
-def _docstrings() -> dict[str, dict[str, str]]:
-    """Read the texts below the fields; reading them at import would slow every command down."""
-    found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(inventory)).body:
-        if isinstance(node, ast.ClassDef):
-            found[node.name] = dict(_field_texts(node.body))
-    return found
-
-
-def _field_texts(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
-    for field, text in itertools.pairwise(body):
-        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
-            continue
-        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            yield field.target.id, inspect.cleandoc(str(text.value.value))
-
-
-def descriptions(model: type[inventory.Model]) -> dict[str, str]:
-    """Return what each field of a model means."""
-    texts: dict[str, str] = {}
-    for base in reversed(model.__mro__):
-        texts |= _docstrings().get(base.__name__, {})
-    return texts
-
-
-def find(schema: Schema, location: Sequence[str | int]) -> tuple[Path, Schema]:
-    """Follow a location of pydantic's: the path as the user wrote it, and the schema there.
-
-    Pydantic puts the tag of a chosen kind and "[key]" into its locations; the user wrote neither.
-    """
-    path: list[str | int] = []
-    here = schema
-    for part in location:
-        kinds = here.get("discriminator", {}).get("mapping", {})
-        if part in kinds:
-            here = resolved(schema, {"$ref": kinds[part]})
-        elif part != "[key]":
-            path.append(part)
-            here = resolved(schema, _child(here, part))
-    return tuple(path), here
-
-
-def _child(here: Schema, part: str | int) -> Schema:
-    if isinstance(part, int):
-        return dict(here.get("items", {}))
-    return here.get("properties", {}).get(part) or here.get("additionalProperties") or {}
-
-
-def resolved(schema: Schema, part: Schema) -> Schema:
-    """Replace a reference by what it names; what is said beside it wins."""
-    if "$ref" not in part:
-        return part
-    definition = schema["$defs"][part["$ref"].removeprefix(_REFERENCE)]
-    return {**definition, **{key: value for key, value in part.items() if key != "$ref"}}
+_WIDTH = 110
+_OF_THE_FIELD = ("default", "description", "examples")
 
 
 def json_schema() -> Schema:
@@ -145,8 +31,8 @@ def json_schema() -> Schema:
         "description": "What runs where: servers, services, accessories and sites.",
         "type": "object",
         "if": {"required": ["extends"]},
-        "then": {"$ref": f"{_REFERENCE}PartialInventory"},
-        "else": {"$ref": f"{_REFERENCE}Inventory"},
+        "then": {"$ref": f"{REFERENCE}PartialInventory"},
+        "else": {"$ref": f"{REFERENCE}Inventory"},
     }
     words: Schema = {}
     parts = {name: _shared(part, words) for name, part in (whole | partial).items()}
@@ -162,11 +48,11 @@ def _shared(part: Any, words: Schema) -> Any:  # noqa: ANN401 - any part of a sc
     part = {key: _shared(value, words) for key, value in part.items()}
     if "$comment" not in part:
         return part
-    beside = {key: part.pop(key) for key in ("default", "description") if key in part}
+    beside = {key: part.pop(key) for key in _OF_THE_FIELD if key in part}
     name = part["$comment"].partition(" ")[2] or part["$comment"]
     if words.setdefault(name := name.replace(" ", "-"), part) != part:
         return part | beside
-    return {"$ref": f"{_REFERENCE}{name}"} | beside
+    return {"$ref": f"{REFERENCE}{name}"} | beside
 
 
 def _partial(part: Schema) -> Schema:
@@ -181,10 +67,10 @@ def _partial(part: Schema) -> Schema:
 
 def _nullable(part: Schema) -> Schema:
     if "discriminator" in part:
-        inner: Schema = {"$ref": f"{_REFERENCE}PartialService"}
+        inner: Schema = {"$ref": f"{REFERENCE}PartialService"}
     elif "$ref" in part:
-        name = part["$ref"].removeprefix(_REFERENCE)
-        inner = {**part, "$ref": f"{_REFERENCE}Partial{name}"}
+        name = part["$ref"].removeprefix(REFERENCE)
+        inner = {**part, "$ref": f"{REFERENCE}Partial{name}"}
     else:
         inner = _partial(part)
     description = inner.pop("description", None)
@@ -205,6 +91,37 @@ def _any_kind(partial: Schema) -> Schema:
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
-def schema_text() -> str:
-    """Write the schema as the committed file has it."""
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+def documents() -> dict[str, str]:
+    """Make the files that are generated from the models, by their path in the source tree."""
+    return {
+        "inventory.schema.json": _readable(json_schema()) + "\n",
+        "docs/inventory.md": reference(),
+    }
+
+
+def _readable(part: Any, indent: str = "") -> str:  # noqa: ANN401 - any part of a schema
+    """Write JSON with what fits on a line on one line."""
+    flat = json.dumps(part, ensure_ascii=False)
+    if len(indent) + len(flat) <= _WIDTH or not isinstance(part, dict):
+        return flat
+    inner = f"{indent}  "
+    lines = [f"{inner}{json.dumps(key)}: {_readable(part[key], inner)}" for key in part]
+    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+
+
+def write(root: Path) -> tuple[str, ...]:
+    """Write the generated files that are out of date and return their names."""
+    changed = check(root)
+    for name in changed:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(documents()[name], encoding="utf-8")
+    return changed
+
+
+def check(root: Path) -> tuple[str, ...]:
+    """Return the names of the generated files that are missing or out of date."""
+    return tuple(name for name, text in documents().items() if _content(root / name) != text)
+
+
+def _content(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None

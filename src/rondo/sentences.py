@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
+from rondo.model_schema import UNITS, find, plain_schema
 from rondo.problems import Problem, quoted, shown
-from rondo.schema import UNITS, find, plain_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
