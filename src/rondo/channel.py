@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import paramiko
 
@@ -22,9 +22,11 @@ PIECE: Final = 1 << 20
 """Bytes of data that are announced together."""
 _PACKET: Final = 1 << 15
 _LOOK: Final = 0.25
-_LINGER: Final = 2.0
+_LINGER: Final = 5.0
 _PARTING: Final = 1.0
 _FOREVER: Final = 1e8
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,18 +153,31 @@ class Exchange:
         self, stdout: Sink, stderr: Sink, *, until: Callable[[], object] | None = None
     ) -> None:
         """Pass on output until the command has ended or `until` is true."""
+        for sink, data in self.chunks(stdout, stderr):
+            sink.feed(data)
+            if until and until():
+                return
+
+    def chunks(self, stdout: T, stderr: T) -> Iterator[tuple[T, bytes]]:
+        """Give output as it comes, each piece with the mark of its stream."""
+        channel = self._channel
         poll = select.poll()
-        poll.register(self._channel.fileno(), select.POLLIN)
+        poll.register(channel.fileno(), select.POLLIN)
         lingers = math.inf
-        while not (until and until()) and not self.is_over() and time.monotonic() < lingers:
-            if self._move(stdout, stderr):
-                continue
-            if self._channel.exit_status_ready():
-                # Something that the command left behind may hold its output open for ever.
-                lingers = min(lingers, time.monotonic() + _LINGER)
-            if self._left() <= 0:
+        while not self.is_over() and time.monotonic() < lingers:
+            if channel.recv_ready():
+                yield stdout, channel.recv(PIECE)
+                lingers = math.inf
+            elif channel.recv_stderr_ready():
+                yield stderr, channel.recv_stderr(PIECE)
+                lingers = math.inf
+            elif self._left() <= 0:
                 raise DeadlineError
-            self._wait(poll)
+            else:
+                self._wait(poll)
+                if channel.exit_status_ready():
+                    # Something that the command left behind may hold its output open for ever.
+                    lingers = min(lingers, time.monotonic() + _LINGER)
         if self._fault:
             raise self._fault
 
@@ -173,6 +188,11 @@ class Exchange:
             self._channel.status_event.wait(seconds)
         else:
             poll.poll(seconds * 1000)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the end of the output was seen, not just the end of the command."""
+        return bool(self._channel.eof_received)
 
     def code(self) -> int:
         """Exit code; -1 when the connection was lost before it came."""
@@ -191,16 +211,6 @@ class Exchange:
     def _close_quietly(self) -> None:
         with suppress(Exception):
             self._channel.close()
-
-    def _move(self, stdout: Sink, stderr: Sink) -> bool:
-        moved = False
-        if self._channel.recv_ready():
-            stdout.feed(self._channel.recv(PIECE))
-            moved = True
-        if self._channel.recv_stderr_ready():
-            stderr.feed(self._channel.recv_stderr(PIECE))
-            moved = True
-        return moved
 
     def is_over(self) -> bool:
         """Tell whether the command has ended and all it said was passed on."""

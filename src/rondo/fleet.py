@@ -10,8 +10,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 import fabric
-import paramiko
 
+from rondo import sshconfig
 from rondo import target as targets
 from rondo.errors import InputError, Interrupted, RondoError
 from rondo.server import Remote
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from rondo.inventory import Inventory
-    from rondo.target import Target
+    from rondo.target import Flags, Target
 
 __all__ = ["Fleet", "Result"]
 
@@ -60,13 +60,13 @@ class Fleet:
         names: Sequence[str],
         extra: Sequence[str] = (),
         *,
-        config: fabric.Config | None = None,
+        flags: Flags = targets.Flags(),  # noqa: B008 - frozen
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.names: tuple[str, ...] = (*names, *extra)
         self._inventory = inventory
         self._root = root
-        self._options = _options(inventory, root, config, note)
+        self._options = _options(inventory, root, flags, note)
         self._lock = threading.RLock()
         self._connections: dict[str, Connection] = {}
         self._remotes: dict[str, Remote] = {}
@@ -89,6 +89,11 @@ class Fleet:
             connections = list(self._connections.values())
         for connection in reversed(connections):
             connection.abandon()
+
+    @property
+    def verified(self) -> frozenset[str]:
+        """Servers whose host key was found to be the pinned one."""
+        return frozenset(self._options.verifier.verified)
 
     def each(
         self, action: Callable[[Remote], T], names: Iterable[str] | None = None
@@ -173,7 +178,7 @@ def _configured(connection: Connection) -> tuple[str, ...]:
 
 
 def _options(
-    inventory: Inventory, root: Path, config: fabric.Config | None, note: Callable[[str], None]
+    inventory: Inventory, root: Path, flags: Flags, note: Callable[[str], None]
 ) -> Options:
     settings = inventory.settings.ssh
     verifier = Verifier(
@@ -182,11 +187,10 @@ def _options(
         accept_new=settings.host_keys == "accept-new",
         note=note,
     )
-    try:
-        config = config or fabric.Config()
-    except (paramiko.ssh_exception.ConfigParseError, OSError) as error:
-        raise InputError(f"~/.ssh/config cannot be used: {error}") from None
-    return Options(verifier, config, settings.connect_timeout, settings.keepalive)
+    path = Path(flags.ssh_config).expanduser() if flags.ssh_config else None
+    config = fabric.Config(ssh_config=sshconfig.load(path))
+    timeout = flags.connect_timeout or settings.connect_timeout
+    return Options(verifier, config, timeout, settings.keepalive, flags)
 
 
 def _next(queue: SimpleQueue[str]) -> str | None:

@@ -103,8 +103,8 @@ class Remote:
         """
         task = _Task(script, arguments, step, deadline, survive)
         output = self._run(task, stdin, Lines(on_line))
-        if check and not output:
-            raise RemoteError(f"{self.name}: {step} failed {_told(output)}")
+        if check:
+            self._demand(task, output)
         return output
 
     def stream(
@@ -113,6 +113,25 @@ class Remote:
         """Run a script without a deadline, passing on its stdout line by line, keeping none."""
         task = _Task(script, arguments, step, deadline=None)
         return self._run(task, b"", Lines(on_line, keep=False))
+
+    def read(self, script: str, *arguments: str, step: str, deadline: float) -> Iterator[bytes]:
+        """Run a script and give the bytes of its stdout as they come, as fast as they are taken.
+
+        Raises at the end if the script failed, so that nothing half is taken for whole.
+        """
+        task = _Task(script, arguments, step, deadline)
+        stderr = Lines()
+        with self._exchange(task) as exchange:
+            self._start(exchange, task)
+            exchange.feed(())
+            with self._in_time(task):
+                for is_stdout, data in exchange.chunks(stdout=True, stderr=False):
+                    if is_stdout:
+                        yield data
+                    else:
+                        stderr.feed(data)
+            code = exchange.code() if exchange.whole else _LOST
+        self._demand(task, self._settle(task, Output("", stderr.finish(), code)))
 
     def hold(self, script: str, *arguments: str, step: str, deadline: float) -> Hold:
         """Run a script that tells one line and then holds something until it is closed."""
@@ -126,7 +145,7 @@ class Remote:
                 exchange.pump(stdout, stderr, until=said.__len__)
             stdout.finish()
             output = Output("", stderr.finish(), 0 if said else exchange.code())
-            self._settle(task, output)
+            output = self._settle(task, output)
             if not said:
                 raise RemoteError(f"{self.name}: {step} failed {_told(output)}")
             return Hold(said[0], stack.pop_all().close, exchange.is_over)
@@ -183,6 +202,10 @@ class Remote:
                 f"{_told(output)}; give it one, like: usermod --shell /bin/sh"
             )
         return Output(output.stdout, stderr, output.code)
+
+    def _demand(self, task: _Task, output: Output) -> None:
+        if not output:
+            raise RemoteError(f"{self.name}: {task.step} failed {_told(output)}")
 
     def _learn(self, stderr: str) -> str:
         """Take the prelude's word about the way to root out of stderr."""

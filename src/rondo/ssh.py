@@ -18,7 +18,7 @@ from rondo import known_hosts, reasons
 from rondo.errors import AccessError, RondoError
 from rondo.keys import Keys
 from rondo.known_hosts import HostKey
-from rondo.target import SSH_PORT, Target
+from rondo.target import SSH_PORT, Flags, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +44,7 @@ class Options:
     config: fabric.Config
     connect_timeout: float = 10
     keepalive: float = 15
+    flags: Flags = field(default_factory=Flags)
     keys: Keys = field(default_factory=Keys)
 
 
@@ -127,13 +128,18 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
 
     def _login(self) -> dict[str, object]:
         """Choose the keys: the inventory's alone, or else ssh_config's, the agent's and ~/.ssh."""
-        target = self.target
+        target, flags = self.target, self.options.flags
         key = self.options.keys.load(target.name, target.key) if target.key else None
-        if key and target.only_key:
-            return {"pkey": key, "allow_agent": False, "look_for_keys": False}
-        named = self.config.connect_kwargs.get("key_filename", [])
-        files = [*named, *self.ssh_config.get("identityfile", [])]
-        return {"pkey": key, "key_filename": [file for file in files if Path(file).is_file()]}
+        alone = key is not None and target.only_key
+        files = [*flags.keys, *([] if alone else self.ssh_config.get("identityfile", []))]
+        return {
+            "pkey": key,
+            "key_filename": [file for file in files if Path(file).expanduser().is_file()],
+            "allow_agent": not alone,
+            "look_for_keys": not alone,
+            "password": flags.password,
+            "passphrase": flags.passphrase,
+        }
 
     def _transport(self, sock: Any, **choices: Any) -> paramiko.Transport:  # noqa: ANN401
         transport = paramiko.Transport(sock, **choices)

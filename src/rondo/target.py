@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,17 @@ class Target:
     key: Path | None = None
     only_key: bool = True
     jump: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the command line of `fab` says about connections."""
+
+    ssh_config: str | None = None
+    keys: tuple[str, ...] = ()
+    connect_timeout: float | None = None
+    password: str | None = field(default=None, repr=False)
+    passphrase: str | None = field(default=None, repr=False)
 
 
 def is_plain(text: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from rondo import known_hosts
 from rondo.errors import AccessError
@@ -15,8 +16,32 @@ if TYPE_CHECKING:
     from rondo.known_hosts import HostKey
 
 
+_KEY_FILES: Final = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A host key that is not the pinned one: what a server shows, and what was pinned."""
+
+    name: str
+    host: str
+    key: HostKey
+    pinned: tuple[HostKey, ...] = ()
+
+    def __str__(self) -> str:
+        kind = _KEY_FILES.get(self.key.kind, "ecdsa")
+        lines = [f"{self.name} ({self.host})"]
+        lines += [f"    pinned   {key}" for key in self.pinned]
+        lines += [f"    offered  {self.key}"]
+        return "\n".join([*lines, f"    compare  ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub"])
+
+
 class HostKeyRefusedError(AccessError):
-    """A server's host key is not the pinned one, or is not known."""
+    """A server's host key is not the pinned one, not known, or revoked."""
+
+    def __init__(self, message: str, offer: Offer | None = None) -> None:
+        super().__init__(message)
+        self.offer = offer
 
 
 class Verifier:
@@ -40,6 +65,7 @@ class Verifier:
         self._lock = threading.Lock()
         self._files = [known_hosts.read(pinned), known_hosts.read(own)]
         self._told: set[str] = set()
+        self.verified: set[str] = set()
         for fault in self._files[0].faults:
             self._tell(fault)
 
@@ -61,9 +87,11 @@ class Verifier:
                     f"Give the server new host keys, then run: inv hosts.trust {name}"
                 )
             if key in pinned:
+                self.verified.add(name)
                 return
             if pinned:
-                raise HostKeyRefusedError(_changed(name, host, pinned, key))
+                offer = Offer(name, host, key, pinned)
+                raise HostKeyRefusedError(_changed(offer), offer)
             self._first_seen(name, host, key)
 
     def _first_seen(self, name: str, host: str, key: HostKey) -> None:
@@ -71,7 +99,8 @@ class Verifier:
         if not self._accept_new:
             raise HostKeyRefusedError(
                 f"{name}: the host key of {host} is not known; it offers {key}. Nothing was sent. "
-                f"Compare it with the server's own and pin it with: inv hosts.trust {name}"
+                f"Compare it with the server's own and pin it with: inv hosts.trust {name}",
+                Offer(name, host, key),
             )
         known_hosts.pin(self._pinned, host, key)
         self._files[0] = known_hosts.read(self._pinned)
@@ -91,10 +120,10 @@ class Verifier:
             self._note(text)
 
 
-def _changed(name: str, host: str, pinned: tuple[HostKey, ...], key: HostKey) -> str:
+def _changed(offer: Offer) -> str:
     return (
-        f"{name}: the host key of {host} has changed: pinned is {' or '.join(map(str, pinned))}, "
-        f"offered is {key}. Nothing was sent. If the server was installed anew, compare the "
-        f"fingerprint on its console and run: inv hosts.trust {name}; if it was not, somebody may "
-        f"be in between"
+        f"{offer.name}: the host key of {offer.host} has changed: pinned is "
+        f"{' or '.join(map(str, offer.pinned))}, offered is {offer.key}. Nothing was sent. "
+        f"If the server was installed anew, compare the fingerprint on its console and run: "
+        f"inv hosts.trust {offer.name}; if it was not, somebody may be in between"
     )
