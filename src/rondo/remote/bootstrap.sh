@@ -30,6 +30,8 @@ $live  \"log-driver\": \"json-file\",
 # --- The rest ----------------------------------------------------------------------------------
 
 enabled_units() {
+    # A unit of a package that is only half there is not started yet, which says nothing.
+    if [ "$mode" = plan ] && [ -n "$half_installed" ]; then return 0; fi
     for unit in containerd docker nginx; do
         systemctl cat "$unit.service" >/dev/null 2>&1 || continue
         systemctl is-enabled --quiet "$unit" && active "$unit" && continue

@@ -10,11 +10,14 @@ nginx_unit() {
     before=$(cat "$DROP_IN" 2>/dev/null || :)
     hold_file nginx "$DROP_IN" 644 'it starts again after a crash, and leaves no stale sockets' \
         '# Written by Rondo. Sockets in /run/rondo vanish with Nginx, so that it can bind them again.
+[Unit]
+StartLimitIntervalSec=0
+
 [Service]
 RuntimeDirectory=rondo
 RuntimeDirectoryMode=0700
 Restart=on-failure
-RestartSec=1'
+RestartSec=500ms'
     [ "$mode" = plan ] || [ "$before" = "$(cat "$DROP_IN")" ] || systemctl daemon-reload
 }
 
@@ -84,12 +87,17 @@ listens() { # PORT OPTIONS
         printf '    listen [::]:%s default_server;\n' "$1$2"
 }
 
+# TLS sessions are kept by the default server for all: without a cache here none is ever resumed.
 default_site() {
     echo '# Written by Rondo: names that no site claims get no answer.'
     [ -z "$answer_80" ] || printf 'server {\n%s\n    server_name _;\n    access_log off;\n    return 444;\n}\n' \
         "$(listens 80 '')"
-    [ -z "$answer_443" ] || printf 'server {\n%s\n    server_name _;\n    access_log off;\n    ssl_protocols TLSv1.2 TLSv1.3;\n    ssl_reject_handshake on;\n}\n' \
-        "$(listens 443 ' ssl')"
+    [ -z "$answer_443" ] || printf 'server {\n%s\n    server_name _;\n    access_log off;\n%s\n}\n' \
+        "$(listens 443 ' ssl')" '    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:rondo_default:10m;
+    ssl_session_timeout 1d;
+    ssl_session_tickets off;
+    ssl_reject_handshake on;'
 }
 
 nginx_default() {
@@ -103,7 +111,7 @@ nginx_default() {
     if [ -z "$answer_80$answer_443" ]; then return 0; fi
     site=$(default_site)
     [ "$(cat "$DEFAULT_SITE" 2>/dev/null)" != "$site" ] || [ -n "$page" ] || return 0
-    want nginx "answer names that no site claims with nothing ($DEFAULT_SITE), not with the package's page" ||
+    want nginx "give no answer to names that no site claims ($DEFAULT_SITE)" ||
         return 0
     [ -z "$answer_80" ] || [ -z "$page" ] || disable_page "$page"
     printf '%s\n' "$site" >"$DEFAULT_SITE"

@@ -19,7 +19,7 @@ waiting_for_lock() { # COMMAND...
             sleep 1
         else
             tail -n 20 "$log" >&2
-            fail 1 "on this server failed: $*"
+            fail 1 "$1 failed; above is what it said last"
         fi
     done
 }
@@ -63,9 +63,9 @@ need_tools() {
 }
 
 need_docker() {
-    if command -v dockerd >/dev/null && ! installed docker.io; then
-        [ "$docker_source" = vendor ] || installed docker-ce ||
-            tell note docker 'a Docker Engine that is no package of the distribution is kept'
+    if engine=$(command -v dockerd) && ! installed docker.io; then
+        dpkg -S "$engine" >/dev/null 2>&1 ||
+            tell note docker "$engine belongs to no package; it is kept, and not updated by apt"
         return 0
     fi
     if [ "$docker_source" = vendor ] && ! installed docker.io; then
