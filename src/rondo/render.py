@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rondo import nginx
+from rondo import nginx, views
 from rondo.context import ContextFile
 from rondo.errors import InputError
 from rondo.inventory import StaticService
@@ -86,7 +86,7 @@ def _common(inventory: Inventory) -> dict[str, object]:
 
 def site_config(inventory: Inventory, server: str, templates: Path) -> str:
     """Return the Nginx file of the project's sites on a server."""
-    sites = nginx.site_views(inventory, server)
+    sites = views.site_views(inventory, server)
     upstreams = {each.name: each for site in sites for each in site.upstreams.values() if each}
     locations = [location for site in sites for location in site.locations]
     values = _common(inventory) | {
@@ -94,15 +94,15 @@ def site_config(inventory: Inventory, server: str, templates: Path) -> str:
         "upstreams": [upstreams[name] for name in sorted(upstreams)],
         "websocket": any(location.websocket for location in locations),
         "cache": any(location.action == "assets" for location in locations),
-        "safe_headers": nginx.SAFE_HEADERS,
-        "certificate": nginx.default_certificate(sites),
+        "safe_headers": views.SAFE_HEADERS,
+        "certificate": views.default_certificate(sites),
     }
     return _render(templates, "nginx/site.conf.j2", values)
 
 
 def gate_config(inventory: Inventory, server: str, templates: Path) -> str:
     """Return the Nginx file through which a server asks new containers for their health."""
-    values = _common(inventory) | {"gates": tuple(nginx.gate_views(inventory, server))}
+    values = _common(inventory) | {"gates": tuple(views.gate_views(inventory, server))}
     return _render(templates, "nginx/gate.conf.j2", values)
 
 
@@ -110,7 +110,7 @@ def overlay(inventory: Inventory, service: str, templates: Path) -> dict[str, Co
     """Return the files that a service's build context is given besides its own."""
     declared = inventory.services[service]
     if isinstance(declared, StaticService):
-        nginx.assets_folder(declared, service)
+        views.assets_folder(declared, service)
     values = _common(inventory) | {"name": service, "service": declared, "ceil": math.ceil}
     return {
         f"{FOLDER}/{file}": ContextFile(
