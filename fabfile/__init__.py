@@ -6,23 +6,18 @@ Without -H a task means the whole inventory; -H takes names and groups of the in
 from __future__ import annotations
 
 from invoke import task
-
-from rondo.fab import ClusterTask
+from rondo.fab import ClusterTask, command
 
 INVENTORY = "inventory to use: 'staging' for inventory.staging.yaml, or a path"
 
 
-def command(name):
-    """Return what a task does; imported only now, so that `fab --list` stays quick."""
-    from rondo import console
-
-    return getattr(console, f"run_{name}")
-
-
 @task(
     klass=ClusterTask,
-    help={"inventory": INVENTORY, "apply": "make the changes without asking (scripts need it)",
-          "login": "user to log in as the first time, like root; the inventory's user is created"},
+    help={
+        "inventory": INVENTORY,
+        "apply": "make the changes without asking (scripts need it)",
+        "login": "user to log in as the first time, like root; the inventory's user is created",
+    },
 )
 def bootstrap(session, inventory="", apply=False, login=""):
     """Make bare Debian or Ubuntu servers ready: shows what it will change, then changes it."""

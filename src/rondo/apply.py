@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from rondo import context, plan
 from rondo.errors import RemoteError
 from rondo.events import Emit, Event, Kind
-from rondo.inventory import BuildSettings
 from rondo.layout import Layout
 from rondo.record import make_record
 from rondo.release import Container, Instance, container_name, run_options
@@ -21,6 +20,7 @@ from rondo.scripts import changing
 
 if TYPE_CHECKING:
     from rondo.gather import Material
+    from rondo.inventory import BuildSettings
     from rondo.server import Output, Remote
     from rondo.state import ServerState
 
@@ -333,9 +333,7 @@ def _write_record(applier: Applier, step: plan.WriteRecord, remote: Remote) -> N
     server = release.servers[remote.name]
     containers = (*server.containers, *(each.container for each in server.accessories))
     ids = _built_ids(remote, sorted({container.image for container in containers}))
-    record = make_record(
-        release, remote.name, ids, created=applier.created, author=applier.author
-    )
+    record = make_record(release, remote.name, ids, created=applier.created, author=applier.author)
     text = json.dumps(record, indent=1, sort_keys=True).encode()
     remote.run(
         changing("files", "record"),
@@ -376,7 +374,7 @@ def _strings(value: object) -> Iterator[str]:
         yield from (str(each) for each in value)
 
 
-def _not_here(applier: Applier, step: plan.Step, remote: Remote) -> None:
+def _not_here(_: Applier, step: plan.Step, remote: Remote) -> None:
     raise RemoteError(f"{remote.name}: {step.title} takes two servers; this is a fault of Rondo")
 
 

@@ -55,6 +55,12 @@ class Certificate:
     warnings: tuple[str, ...] = ()
 
 
+def days_left(pem: str, now: datetime) -> int:
+    """Return the days for which the first certificate of a PEM text is still good."""
+    leaf = x509.load_pem_x509_certificates(pem.encode())[0]
+    return (leaf.not_valid_after_utc - now).days
+
+
 def check(certificate: Path, key: Path, names: Sequence[str], now: datetime) -> Certificate:
     """Check that a certificate file and a key file can serve these names now.
 

@@ -6,11 +6,9 @@ import datetime
 import getpass
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from rondo.apply import Applier
 from rondo.errors import LockedError, RondoError
 from rondo.events import Emit, Event
 from rondo.layout import Layout
@@ -19,6 +17,9 @@ from rondo.scripts import observing, script
 from rondo.state import ServerState, parse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rondo.apply import Applier
     from rondo.fleet import Fleet
     from rondo.server import Remote
 

@@ -7,19 +7,25 @@ import datetime
 import difflib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rondo import certificates, cluster, looking
-from rondo.deploy import Intent, bytes_to_send, deploy, faults, intend, refuse_faults
-from rondo.errors import EXIT_CHANGES, EXIT_DONE, EXIT_FAILED
+from rondo import bootstrap, certificates, cluster, looking, terminal
+from rondo.apply import new_instance
+from rondo.deploy import Intent, bytes_to_send, deploy, faults, intend
+from rondo.errors import EXIT_CHANGES, EXIT_DONE, EXIT_FAILED, InputError
 from rondo.events import Emit, Event, fan_out, journal
 from rondo.plan import InstallConfig, Plan, SendContext, Step
+from rondo.release import Instance
+from rondo.scripts import changing
 from rondo.status import ServerStatus, duration, mebibytes, summarise
 
 if TYPE_CHECKING:
-    from rondo.fab import Session
+    from rondo.server import Remote
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from rondo.session import Session
     from rondo.state import ServerState
     from rondo.ui import Ui
 
@@ -40,7 +46,9 @@ def showing(ui: Ui, *, verbose: bool = False) -> Emit:
         "line": line,
         "done": lambda event: ui.done(event.server, event.text, event.seconds or 0.0),
         "failed": lambda event: ui.error(f"{event.server}: {event.text.splitlines()[0]}"),
-        "note": lambda event: ui.warn(f"{event.server}: {event.text}" if event.server else event.text),
+        "note": lambda event: ui.warn(
+            f"{event.server}: {event.text}" if event.server else event.text
+        ),
     }
 
     def emit(event: Event) -> None:
@@ -64,7 +72,11 @@ def describe(step: Step, sizes: Mapping[tuple[str, str], int]) -> Iterator[str]:
     yield f"{step.title}: {step.reason}{extra}"
     if isinstance(step, InstallConfig) and step.before is not None:
         yield from difflib.unified_diff(
-            step.before.splitlines(), step.text.splitlines(), "on the server", "rendered", lineterm=""
+            step.before.splitlines(),
+            step.text.splitlines(),
+            "on the server",
+            "rendered",
+            lineterm="",
         )
 
 
@@ -210,10 +222,74 @@ def run_history(session: Session) -> int:
     return EXIT_DONE
 
 
-__all__ = [
-    "refuse_faults",
-    "run_deploy",
-    "run_history",
-    "run_plan",
-    "run_status",
-]
+def run_logs(session: Session, *, service: str = "", follow: bool = False, tail: int = 20) -> int:
+    """Print the output of containers, merged over the servers, behind server and slot."""
+    project = session.loaded.inventory.project
+    states = cluster.observe(session.fleet, session.names, project)
+
+    def show(server: str, slot: str, text: str) -> None:
+        session.ui.line(server, f"{slot}: {text}")
+
+    looking.read_logs(session.fleet, states, service or None, show, tail=tail, follow=follow)
+    return EXIT_DONE
+
+
+def run_exec(session: Session, *, service: str) -> int:
+    """Run a command in the first running container of a service; return its exit code."""
+    states = cluster.observe(session.fleet, session.names, session.loaded.inventory.project)
+    name, container = looking.first_container(states, service)
+    words = looking.exec_words(container, command_of(session), terminal=terminal.is_there())
+    return session.fleet[name].interactive('exec "$@"', *words)
+
+
+def run_run(session: Session, *, service: str) -> int:
+    """Run a command in a new container of a service; return its exit code."""
+    states = cluster.observe(session.fleet, session.names, session.loaded.inventory.project)
+    project = session.loaded.inventory.project
+    name, state = next(iter(states.items()))
+    container = replace(
+        looking.recorded_container(state, service),
+        command=command_of(session),
+        port=None,
+        traffic=False,
+    )
+    instance = Instance(new_instance(), name, state.current)
+    words = looking.run_words(project, container, instance, terminal=terminal.is_there())
+    return session.fleet[name].interactive(changing("once"), *words)
+
+
+def command_of(session: Session) -> tuple[str, ...]:
+    """Return the words behind `--` on the command line."""
+    words: tuple[str, ...] = session.words
+    if not words:
+        raise InputError("no command; give it behind two dashes: fab exec backend -- ls -l")
+    return words
+
+
+def run_bootstrap(session: Session, *, assume_yes: bool = False, login: str = "") -> int:
+    """Show what bootstrap will change, ask, change it; return 1 if a server refused."""
+    chosen = login or None
+    inventory = bootstrap.logging_in_as(session.loaded.inventory, chosen)
+    fleet = session.open(inventory) if chosen else session.fleet
+    plans = cluster.everywhere(
+        fleet, session.names, lambda remote: bootstrap.plan(remote, inventory, login=chosen)
+    )
+    for name, found in plans.items():
+        for line in found.lines:
+            session.ui.line(name, f"{line.item}: {line.text}")
+    changes = sum(len(found.changes) for found in plans.values())
+    if not changes:
+        session.ui.note("nothing to change: every server is ready")
+        return EXIT_DONE
+    if not assume_yes and not terminal.confirm(f"Make these {changes} changes?"):
+        raise InputError("nothing was changed; `fab bootstrap --apply` makes the changes")
+
+    def make(remote: Remote) -> None:
+        def tell(line: bootstrap.Line) -> None:
+            session.ui.step(remote.name, f"{line.item}: {line.text}")
+
+        bootstrap.apply(remote, inventory, tell, login=chosen)
+
+    cluster.everywhere(fleet, session.names, make)
+    session.ui.note(f"{', '.join(session.names)} ready")
+    return EXIT_DONE

@@ -1,4 +1,4 @@
-"""`make demo`: from an empty machine to a shop on two servers, by the commands a user would type."""
+"""`make demo`: from an empty machine to a shop on two servers, by commands a user would type."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from rondo import desk, lab
 from rondo.errors import EXIT_DONE, RondoError
-from rondo.lab import Lab
 from rondo.source import load
-from rondo.ui import Ui
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rondo.lab import Lab
+    from rondo.ui import Ui
 
 NAME = "shop.example.com"
 LAB_INVENTORY = "inventory.lab.yaml"

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rondo import cluster, context
 from rondo.apply import Applier
-from rondo.errors import PreflightError
-from rondo.events import Emit, Event
+from rondo.errors import PreflightError, RondoError
+from rondo.events import Emit, Event, redacted
 from rondo.gather import Material, gather
 from rondo.layout import Layout
 from rondo.plan import BuildImage, FillSlot, Plan, Policy, SendContext, make_plan
 from rondo.preflight import Fault, Needs, preflight
+from rondo.redaction import Redactor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
     from rondo.fleet import Fleet
     from rondo.inventory import Inventory
     from rondo.source import Loaded
@@ -43,9 +45,7 @@ def templates_of(root: Path) -> Path:
 def policy_of(inventory: Inventory) -> Policy:
     """Return what the settings say about how to deploy."""
     settings = inventory.settings
-    return Policy(
-        build_once=settings.build.mode == "once", keep_releases=settings.keep_releases
-    )
+    return Policy(build_once=settings.build.mode == "once", keep_releases=settings.keep_releases)
 
 
 def intend(loaded: Loaded, fleet: Fleet, names: Sequence[str]) -> Intent:
@@ -55,7 +55,9 @@ def intend(loaded: Loaded, fleet: Fleet, names: Sequence[str]) -> Intent:
         gathering = pool.submit(gather, loaded, templates_of(loaded.root))
         states = cluster.observe(fleet, names, inventory.project)
         material = gathering.result()
-    return Intent(loaded, material, states, make_plan(material.release, states, policy_of(inventory)))
+    return Intent(
+        loaded, material, states, make_plan(material.release, states, policy_of(inventory))
+    )
 
 
 def faults(intent: Intent, clock: float) -> tuple[Fault, ...]:
@@ -120,21 +122,31 @@ def deploy(loaded: Loaded, fleet: Fleet, names: Sequence[str], emit: Emit) -> Ou
     intent = intend(loaded, fleet, names)
     if not intent.plan:
         return Outcome(intent.plan, intent.states)
+    redact = Redactor(intent.material.secret_values)
     refuse_faults(faults(intent, time.time()))
-    project = loaded.inventory.project
-    with cluster.locked(fleet, names, project, f"deploy of {intent.plan.release}"):
+    try:
+        return _change(intent, fleet, names, redacted(emit, redact))
+    except RondoError as error:
+        # What a container said last may hold what it was given.
+        raise type(error)(redact(str(error))) from None
+
+
+def _change(intent: Intent, fleet: Fleet, names: Sequence[str], emit: Emit) -> Outcome:
+    inventory, material = intent.loaded.inventory, intent.material
+    for warning in material.warnings:
+        emit(Event("note", warning))
+    purpose = f"deploy of {intent.plan.release}"
+    with cluster.locked(fleet, names, inventory.project, purpose):
         # Somebody else may have finished between the first look and the lock.
-        states = cluster.observe(fleet, names, project)
-        plan = make_plan(intent.material.release, states, policy_of(loaded.inventory))
+        states = cluster.observe(fleet, names, inventory.project)
+        plan = make_plan(material.release, states, policy_of(inventory))
         applier = Applier(
-            material=intent.material,
+            material=material,
             states=states,
-            build=loaded.inventory.settings.build,
+            build=inventory.settings.build,
             emit=emit,
             author=cluster.author(),
             created=cluster.now(),
         )
-        for warning in intent.material.warnings:
-            emit(Event("note", warning))
         cluster.apply(plan, fleet, applier, emit)
     return Outcome(plan, states)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rondo import lab
+from rondo import lab, terminal
 from rondo.errors import EXIT_DONE, EXIT_FAILED, InputError, RondoError
 from rondo.source import Loaded, load
 from rondo.ui import Ui
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BUILD = "build"
 TEMPLATES = "templates"
@@ -89,15 +92,15 @@ def trust(ui: Ui, selection: str, servers: str, *, yes: bool) -> int:
     def confirm(question: str) -> bool:
         return yes or _ask(question)
 
-    hosts.trust(loaded, names, confirm)
+    hosts.trust(loaded, names, confirm, ui.note)
     ui.note(f"pinned in {loaded.inventory.settings.ssh.known_hosts}")
     return EXIT_DONE
 
 
 def _ask(question: str) -> bool:
-    if not sys.stdin.isatty():
+    if not terminal.is_there():
         raise InputError(f"{question} There is no terminal to answer on; add --yes if you are sure")
-    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+    return terminal.confirm(question)
 
 
 def _names(loaded: Loaded, text: str) -> list[str]:
@@ -138,7 +141,7 @@ def lab_status(ui: Ui) -> int:
 def lab_ssh(_: Ui, name: str) -> int:
     """Become an ssh session on a server of the lab."""
     words = lab.ssh_command(name)
-    os.execvp(words[0], words)
+    os.execvp(words[0], words)  # noqa: S606 - a list of words, no shell
 
 
 def lab_reboot(ui: Ui, name: str) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Kind = Literal["phase", "start", "line", "done", "failed", "note"]
 
@@ -37,6 +39,11 @@ def journal(path: Path) -> Emit:
             file.write(json.dumps(asdict(event)) + "\n")
 
     return write
+
+
+def redacted(sink: Emit, redact: Callable[[str], str]) -> Emit:
+    """Return a sink that passes events on without the secrets in their texts."""
+    return lambda event: sink(replace(event, text=redact(event.text)))
 
 
 def fan_out(*sinks: Emit) -> Emit:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import datetime
 import subprocess
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rondo import certificates, context, render, secrets
-from rondo.certificates import Certificate
-from rondo.context import Context
-from rondo.inventory import Inventory
 from rondo.release import (
     BuiltImage,
     Parts,
@@ -21,8 +17,16 @@ from rondo.release import (
     image_reference,
     make_release,
 )
-from rondo.secrets import Environment
-from rondo.source import Loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rondo.certificates import Certificate
+    from rondo.context import Context
+    from rondo.inventory import Inventory
+    from rondo.secrets import Environment, SecretValue
+    from rondo.source import Loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Material:
     """By the name of their folder on a server."""
     certificates: Mapping[str, Certificate]
     """By site."""
+    secret_values: tuple[SecretValue, ...] = ()
+    """What must never be shown."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -90,14 +96,23 @@ def _images(inventory: Inventory, contexts: Mapping[str, Context]) -> dict[str, 
     return images
 
 
-def _environments(loaded: Loaded) -> dict[str, Environment]:
-    """Return the environment of each service and accessory; secrets are asked for side by side."""
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a service or accessory is given, and the secret values in it."""
+
+    environment: Environment
+    values: tuple[SecretValue, ...]
+
+
+def _given(loaded: Loaded) -> dict[str, _Given]:
+    """Return what each service and accessory is given; secrets are asked for side by side."""
     owners = {**loaded.inventory.services, **loaded.inventory.accessories}
 
-    def make(name: str) -> Environment:
+    def make(name: str) -> _Given:
         owner = owners[name]
         values = secrets.resolve(owner.secrets, loaded.root)
-        return secrets.environment_files(owner.environment, owner.secrets, values)
+        environment = secrets.environment_files(owner.environment, owner.secrets, values)
+        return _Given(environment, tuple(values.values()))
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return dict(zip(owners, pool.map(make, owners), strict=True))
@@ -127,11 +142,12 @@ def gather(loaded: Loaded, templates: Path) -> Material:
     inventory = loaded.inventory
     with ThreadPoolExecutor(max_workers=2) as pool:
         source = pool.submit(commit_of, loaded.root)
-        environments = pool.submit(_environments, loaded)
+        asked = pool.submit(_given, loaded)
         contexts = _contexts(loaded, templates)
         checked = _certificates(loaded)
         names = [name for name, server in inventory.servers.items() if not server.edge]
-        made = environments.result()
+        given = asked.result()
+        made = {name: each.environment for name, each in given.items()}
         parts = Parts(
             images=_images(inventory, contexts),
             environments={name: _folder(name, each) for name, each in made.items()},
@@ -145,4 +161,5 @@ def gather(loaded: Loaded, templates: Path) -> Material:
         contexts=contexts,
         environments={_folder(name, each): each for name, each in made.items()},
         certificates=checked,
+        secret_values=tuple(value for each in given.values() for value in each.values),
     )

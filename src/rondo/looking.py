@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,14 @@ from rondo.errors import InputError
 from rondo.layout import Layout
 from rondo.release import Container, Instance, container_name, run_options
 from rondo.scripts import changing
-from rondo.state import RunningContainer, ServerState
 from rondo.status import Probe, parse_probes, probe_arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from rondo.fleet import Fleet
     from rondo.server import Remote
+    from rondo.state import RunningContainer, ServerState
 
 PROBE_DEADLINE = 60.0
 
@@ -62,9 +63,7 @@ def probe(fleet: Fleet, states: Mapping[str, ServerState], project: str) -> dict
 def containers_of(state: ServerState, service: str | None) -> list[RunningContainer]:
     """Return the containers of a service or slot (all without one) that a server has."""
     return [
-        each
-        for each in state.containers
-        if service is None or service in {each.service, each.slot}
+        each for each in state.containers if service is None or service in {each.service, each.slot}
     ]
 
 
@@ -76,7 +75,7 @@ def log_arguments(
     return (str(tail), "--follow" if follow else "", *words)
 
 
-def read_logs(
+def read_logs(  # noqa: PLR0913 - each is named where it is called
     fleet: Fleet,
     states: Mapping[str, ServerState],
     service: str | None,

@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from rondo.layout import Layout
-from rondo.release import (
-    BuiltImage,
-    Container,
-    Release,
-    ServerRelease,
-    Slot,
-    Upkeep,
-    Worker,
-)
 from rondo.state import RunningContainer, ServerState, text_digest
+
+if TYPE_CHECKING:
+    from rondo.release import (
+        BuiltImage,
+        Container,
+        Release,
+        ServerRelease,
+        Slot,
+        Upkeep,
+        Worker,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rondo.layout import Layout
-from rondo.release import Release, ServerRelease
 from rondo.state import text_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rondo.release import Release, ServerRelease
 
 VERSION = 1
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from rondo.inventory import (
     Accessory,
@@ -27,6 +27,9 @@ from rondo.inventory import (
 )
 from rondo.layout import Layout
 from rondo.secrets import SECRETS_FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 AnyService = StaticService | UwsgiService | HttpService | WorkerService
 
@@ -241,7 +244,11 @@ def _host_options(inventory: Inventory, server: str) -> Iterator[str]:
 def _service_options(
     inventory: Inventory, server: str, service: AnyService, slot: str
 ) -> tuple[str, ...]:
-    layout, zone, replicas = Layout(inventory.project), inventory.settings.time_zone, service.replicas
+    layout, zone, replicas = (
+        Layout(inventory.project),
+        inventory.settings.time_zone,
+        service.replicas,
+    )
     options = [
         f"--network={layout.network}",
         "--security-opt=no-new-privileges",
@@ -263,7 +270,7 @@ def _mounted(owner: ServiceBase | Accessory) -> tuple[str, ...]:
     return tuple(sorted(name for name, secret in owner.secrets.items() if secret.mount == "file"))
 
 
-def _container(  # noqa: PLR0913 - a spec has this many parts
+def _container(  # noqa: PLR0913, PLR0917 - a spec has this many parts
     inventory: Inventory, server: str, name: str, number: int, image: str, environment: str
 ) -> Container:
     service = inventory.services[name]

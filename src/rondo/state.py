@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rondo.errors import RemoteError
 from rondo.facts import Facts, parse_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 END = "end"
 

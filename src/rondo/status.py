@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rondo.release import digest
-from rondo.state import ServerState, text_digest
+from rondo.state import RunningContainer, ServerState, text_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def probe_arguments(state: ServerState) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _find(state: ServerState, wanted: Expected) -> Any:
+def _find(state: ServerState, wanted: Expected) -> RunningContainer | None:
     if wanted.path:
         return state.in_slot(wanted.name)
     return next(state.named(wanted.name), None)
@@ -144,7 +144,9 @@ def summarise(
     return ServerStatus(
         server=server,
         release=state.current,
-        rows=tuple(_row(server, each, state, probes.get(each.name, Probe()), now) for each in wanted),
+        rows=tuple(
+            _row(server, each, state, probes.get(each.name, Probe()), now) for each in wanted
+        ),
         drift=tuple(_drift(state, wanted)),
         certificates=certificates,
     )
@@ -186,24 +188,27 @@ def _drift(state: ServerState, wanted: Sequence[Expected]) -> Iterator[str]:
     """Tell what differs from the record: stopped or strange containers, edited files."""
     if not state.current:
         yield "nothing was deployed here"
-    for each in wanted:
-        there = _find(state, each)
-        if there is None:
-            yield f"{each.name}: its container is gone"
-        elif not there.running:
-            yield f"{each.name}: its container is {there.state} (stopped by hand?)"
-        elif there.spec != each.spec:
-            yield f"{each.name}: runs another spec than the record's"
+    yield from (text for each in wanted if (text := _container_drift(each, _find(state, each))))
     names = {each.name for each in wanted}
     for container in state.containers:
         if container.running and container.slot not in names and container.kind != "accessory":
             yield f"{container.name}: runs though the record does not name it"
-    for path, recorded in dict(_configs(state)).items():
-        there_text = state.files.get(path)
-        if there_text is None:
+    for path, recorded in _configs(state):
+        there = state.files.get(path)
+        if there is None:
             yield f"{path}: is gone"
-        elif text_digest(there_text) != recorded:
+        elif text_digest(there) != recorded:
             yield f"{path}: was edited on the server"
+
+
+def _container_drift(wanted: Expected, there: RunningContainer | None) -> str:
+    if there is None:
+        return f"{wanted.name}: its container is gone"
+    if not there.running:
+        return f"{wanted.name}: its container is {there.state} (stopped by hand?)"
+    if there.spec != wanted.spec:
+        return f"{wanted.name}: runs another spec than the record's"
+    return ""
 
 
 def _configs(state: ServerState) -> Iterator[tuple[str, str]]:

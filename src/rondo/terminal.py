@@ -26,6 +26,13 @@ def is_there() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
+def confirm(question: str) -> bool:
+    """Ask the operator; without a terminal the answer is no."""
+    if not is_there():
+        return False
+    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+
+
 def announce(exchange: Exchange) -> None:
     """Ask for a terminal like the operator's, before the command is started."""
     exchange.on_terminal(os.environ.get("TERM", "xterm"), *shutil.get_terminal_size())

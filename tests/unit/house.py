@@ -78,12 +78,12 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def inventory(**changes: Any) -> Inventory:
+def inventory(**changes: object) -> Inventory:
     """Return the shop's inventory with changes merged in."""
     return Inventory.model_validate(merged(SHOP, changes))
 
 
-def parts(declared: Inventory, version: str = "1", **changes: Any) -> Parts:
+def parts(declared: Inventory, version: str = "1", **changes: object) -> Parts:
     """Return what would have been read for a release; `version` stands for the source."""
     built = {
         name: BuiltImage(
@@ -107,7 +107,7 @@ def parts(declared: Inventory, version: str = "1", **changes: Any) -> Parts:
     return replace(made, **changes)
 
 
-def release(version: str = "1", declared: Inventory | None = None, **changes: Any) -> Release:
+def release(version: str = "1", declared: Inventory | None = None, **changes: object) -> Release:
     """Return a release of the shop."""
     declared = declared or inventory()
     return make_release(declared, parts(declared, version, **changes))
@@ -149,7 +149,7 @@ class Simulation:
             self.states[step.server] = self.take(step, state)
         return self.states
 
-    def take(self, step: plan.Step, state: ServerState) -> ServerState:
+    def take(self, step: plan.Step, state: ServerState) -> ServerState:  # noqa: C901, PLR0911 - a table
         match step:
             case plan.SendFiles():
                 pairs = dict(self.wanted.servers[step.server].certificates)
@@ -204,6 +204,4 @@ class Simulation:
 def deployed(wanted: Release, policy: plan.Policy | None = None) -> dict[str, ServerState]:
     """Return servers on which a release was deployed."""
     states = bare(wanted)
-    return Simulation(wanted, states).apply(
-        plan.make_plan(wanted, states, policy or plan.Policy())
-    )
+    return Simulation(wanted, states).apply(plan.make_plan(wanted, states, policy or plan.Policy()))

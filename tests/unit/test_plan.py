@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from house import Simulation, bare, deployed, inventory, parts, release
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rondo import plan
 from rondo.layout import Layout
 from rondo.plan import Policy, make_plan
 from rondo.release import make_release
-from rondo.state import ServerState
+
+if TYPE_CHECKING:
+    from rondo.state import ServerState
 
 LAYOUT = Layout("shop")
 
@@ -98,13 +102,17 @@ def test_live_slots_move_one_server_after_the_other() -> None:
 
 def test_release_command_runs_once_for_the_whole_cluster() -> None:
     made = make_plan(release("2"), deployed(release()), Policy())
-    assert titles(made, plan.RunReleaseCommand) == ["web-1: run `python manage.py migrate` of backend"]
+    assert titles(made, plan.RunReleaseCommand) == [
+        "web-1: run `python manage.py migrate` of backend"
+    ]
 
 
 def test_release_command_runs_on_a_server_that_was_selected() -> None:
     states = {"web-2": deployed(release())["web-2"]}
     made = make_plan(release("2"), states, Policy())
-    assert titles(made, plan.RunReleaseCommand) == ["web-2: run `python manage.py migrate` of backend"]
+    assert titles(made, plan.RunReleaseCommand) == [
+        "web-2: run `python manage.py migrate` of backend"
+    ]
 
 
 def test_release_command_precedes_the_first_switch() -> None:
@@ -223,7 +231,9 @@ SHAPES = st.fixed_dictionaries(
 
 @settings(max_examples=25)
 @given(versions=st.lists(st.tuples(VERSIONS, SHAPES, st.booleans()), min_size=1, max_size=4))
-def test_planning_after_applying_is_empty(versions: list[tuple[str, dict[str, object], bool]]) -> None:
+def test_planning_after_applying_is_empty(
+    versions: list[tuple[str, dict[str, object], bool]],
+) -> None:
     states: dict[str, ServerState] | None = None
     for version, shape, once in versions:
         declared = inventory(services={"backend": shape})

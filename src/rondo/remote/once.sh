@@ -8,5 +8,5 @@ ensure_network "$network" "$project"
 own_secrets "$image" "$environment"
 trap 'docker rm --force "$name" >/dev/null 2>&1 || :' EXIT
 trap 'exit 143' TERM INT HUP
-docker run --rm "$@" 2>&1 &
+docker run --rm "$@" 2>&1 <&0 &
 wait "$!"
