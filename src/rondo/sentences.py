@@ -152,7 +152,7 @@ def _list(field: Schema) -> str:
     if "$ref" in field["items"]:
         return "a list of mappings, each beginning with a dash"
     examples = field.get("examples") or [[_example(field["items"])]]
-    return f"a list like [{', '.join(examples[0])}]"
+    return f"a list like [{', '.join(map(str, examples[0]))}]"
 
 
 def _mapping(field: Schema) -> str:
