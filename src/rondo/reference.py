@@ -211,7 +211,7 @@ def _flow(value: object) -> str:
 def _words(schema: Schema) -> str:
     found: dict[str, Schema] = {}
     for part in _parts(schema):
-        if "pattern" in part and part.get("type") == "string":
+        if "pattern" in part and "type" in part and part["$comment"] not in UNITS:
             found.setdefault(_noun(part), part)
     rows = [f"| {noun} | {_pattern(found[noun])} |" for noun in sorted(found, key=str.lower)]
     opening = "Texts that end up in commands, paths and configuration, and what each may look like."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,7 @@ def _any_kind(partial: Schema) -> Schema:
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
+@functools.cache
 def documents() -> dict[str, str]:
     """Make the files that are generated from the models, by their path in the source tree."""
     return {

@@ -40,6 +40,7 @@ class Word:
     example: str
     hint: str = ""
     refine: Callable[[str], str] | None = None
+    numeric: bool = False  # may be written without quotes though it looks like a number
 
     def check(self, value: str) -> str:
         """Return the value, or raise the one sentence that says what would be right."""
@@ -60,6 +61,7 @@ class Word:
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return handler(schema) | {
+            "type": ["string", "number"] if self.numeric else "string",
             "$comment": self.noun,
             "pattern": f"^(?:{self.pattern})$",
             "examples": [self.example],
@@ -155,7 +157,9 @@ Name = Annotated[
     ),
 ]
 User = Annotated[str, Word("a user name", r"[a-z_][a-z0-9_-]{0,31}", "deploy")]
-UserId = Annotated[str, Word("a numeric user", r"[0-9]{1,10}(:[0-9]{1,10})?", "1000:1000")]
+UserId = Annotated[
+    str, Word("a numeric user", r"[0-9]{1,10}(:[0-9]{1,10})?", "1000:1000", numeric=True)
+]
 Host = Annotated[
     str,
     Word("a host name or an IP address", rf"{_HOST}|{_IPV6}", "web-1.example.com", refine=_host),
@@ -258,13 +262,20 @@ Module = Annotated[
         "shop.wsgi:application",
     ),
 ]
-PythonVersion = Annotated[str, Word("a version of Python", r"3\.[0-9]{1,2}", "3.11")]
-NodeVersion = Annotated[str, Word("a version of Node.js", r"[0-9]{1,3}(\.[0-9]{1,4}){0,2}", "24")]
-NginxVersion = Annotated[str, Word("a version of Nginx", r"1\.[0-9]{1,3}(\.[0-9]{1,3})?", "1.18")]
+PythonVersion = Annotated[str, Word("a version of Python", r"3\.[0-9]{1,2}", "3.11", numeric=True)]
+NodeVersion = Annotated[
+    str, Word("a version of Node.js", r"[0-9]{1,3}(\.[0-9]{1,4}){0,2}", "24", numeric=True)
+]
+NginxVersion = Annotated[
+    str, Word("a version of Nginx", r"1\.[0-9]{1,3}(\.[0-9]{1,3})?", "1.18", numeric=True)
+]
 TimeZone = Annotated[
     str, Word("a time zone", r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*", "Europe/Berlin")
 ]
-Url = Annotated[str, Word("a URL", r"https?://[^\s\"'$\\;{}`<>|]{1,2000}", "https://mirror/simple")]
+Url = Annotated[
+    str,
+    Word("a URL", r"https?://[A-Za-z0-9._~:/?#@!&()*+,=%\[\]-]{1,2000}", "https://mirror/simple"),
+]
 
 Seconds = Annotated[
     float,
