@@ -221,7 +221,7 @@ def _warnings(
     left = first.not_valid_after_utc - now
     if left < SOON:
         which = _which(first, chain.index(first) + 1, len(chain))
-        yield f"{path}: {which} expires in {left.days} days; renew it now"
+        yield f"{path}: {which} expires in {left.days} days; renew it"
     if len(chain) == 1 and _issuer_is_published(chain[0]):
         issuer = chain[0].issuer.rfc4514_string()
         yield f"{path}: the certificate of its issuer, {issuer}, is missing; append it"

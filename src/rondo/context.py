@@ -42,9 +42,6 @@ __all__ = [
     "tar",
 ]
 
-ANOTHER_BASE = 3
-"""Exit code of the script on the server when its manifest is not the one that was told."""
-
 _LINE = re.compile(r"(-|[0-9a-f]{64})  ([0-7]{4})  (file|dir|symlink) (.+)")
 _RULES = "# Made by Rondo: what your own rules leave out was not sent.\n.dockerignore\n"
 _MANIFEST_DEADLINE = 60.0
@@ -189,7 +186,8 @@ def send(
 ) -> int:
     """Make a folder on a server hold a context; return how many bytes of files were sent.
 
-    Only what differs is sent when `known` is the manifest of what the folder holds.
+    Only what differs is sent when `known` is the manifest of what the folder holds; when that
+    comes to nothing, because the folder has changed since, all of it is.
     """
     step = f"send the context {context.folder}"
     if known:

@@ -83,11 +83,11 @@ def _instead_of_certificate(path: Path, content: bytes) -> str:
     if _blocks(content, "CERTIFICATE REQUEST"):
         return "this is a request for a certificate; give what the authority sent back"
     if _blocks(content, "PKCS7"):
-        return _convert("PKCS#7", f"pkcs7 -print_certs -in {path} -out {path.stem}.pem")
+        return _convert("PKCS#7", f"pkcs7 -print_certs -in {path} -out {path}.new")
     if _PKCS12.match(content):
-        return _convert("PKCS#12", f"pkcs12 -nokeys -in {path} -out {path.stem}.pem")
+        return _convert("PKCS#12", f"pkcs12 -nokeys -in {path} -out {path}.new")
     if content.startswith(_SEQUENCE):
-        return _convert("DER", f"x509 -inform DER -in {path} -out {path.stem}.pem")
+        return _convert("DER", f"x509 -inform DER -in {path} -out {path}.new")
     return "there is no certificate in it; give a PEM file with BEGIN CERTIFICATE"
 
 
@@ -98,9 +98,9 @@ def _instead_of_key(path: Path, content: bytes) -> str:
     if _blocks(content, "PUBLIC KEY"):
         return "this is a public key; give the private one"
     if _PKCS12.match(content):
-        return _convert("PKCS#12", f"pkcs12 -nocerts -noenc -in {path} -out {path.stem}.key")
+        return _convert("PKCS#12", f"pkcs12 -nocerts -noenc -in {path} -out {path}.new")
     if content.startswith(_SEQUENCE):
-        return _convert("DER", f"pkey -inform DER -in {path} -out {path.stem}.key.pem")
+        return _convert("DER", f"pkey -inform DER -in {path} -out {path}.new")
     return "there is no private key in it; give a PEM file with BEGIN PRIVATE KEY"
 
 
@@ -110,5 +110,5 @@ def _convert(form: str, command: str) -> str:
 
 def _decrypt(path: Path) -> str:
     return (
-        f"write one without, for Nginx starts unattended: openssl pkey -in {path} -out {path}.plain"
+        f"write one without, for Nginx starts unattended: openssl pkey -in {path} -out {path}.new"
     )

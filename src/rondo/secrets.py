@@ -235,14 +235,14 @@ def _why_not_a_line(value: SecretValue) -> str | None:
     reasons: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
         ("has a line break", lambda text: b"\n" in text or b"\r" in text),
         ("has a zero byte", lambda text: b"\0" in text),
-        ("is no UTF-8 text", lambda text: b"\xef\xbf\xbd" in _replaced(text)),
+        ("is no UTF-8 text", lambda text: not _is_text(text)),
         (f"is longer than {_LONGEST_LINE} bytes", lambda text: len(text) > _LONGEST_LINE),
     )
     return next((reason for reason, holds in reasons if holds(value.reveal())), None)
 
 
-def _replaced(text: bytes) -> bytes:
-    return text.decode("utf-8", "replace").encode()
+def _is_text(content: bytes) -> bool:
+    return content.decode("utf-8", "ignore").encode() == content
 
 
 def _digest(env_file: SecretValue, files: Mapping[str, SecretValue], *, secret: bool) -> str:

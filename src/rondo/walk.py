@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 OVERLAY = ".rondo"
 """Folder of the files that Rondo adds to a context."""
+LAB = ".rondo/lab"
+"""Folder of the lab beside an inventory, its private keys included: part of no context."""
 
 _IGNORE = ".dockerignore"
 _PIECE = 1024 * 1024
@@ -111,7 +113,7 @@ def walk(folder: Path, dockerfile: str) -> tuple[dict[str, Entry], bool]:
     themselves have done their work and are left behind.
     """
     own = f"{dockerfile}{_IGNORE}"
-    walk = Walk(folder, _rules(folder, (own, _IGNORE)), frozenset({own, _IGNORE}))
+    walk = Walk(folder, _rules(folder, (own, _IGNORE)), frozenset({own, _IGNORE, LAB}))
     found = {entry.path: entry for entry in walk.entries()}
     hidden = dockerfile not in found and (folder / dockerfile).is_file()
     if hidden:
@@ -120,6 +122,7 @@ def walk(folder: Path, dockerfile: str) -> tuple[dict[str, Entry], bool]:
         found |= {parent: entries.directory(parent) for parent in parents}
         found |= {entry.path: entry for entry in walk.leaf(dockerfile, full.lstat())}
     _refuse(folder, found, walk.problems)
+    found.pop(OVERLAY, None)
     return found, hidden
 
 
@@ -138,8 +141,9 @@ def _rules(folder: Path, names: tuple[str, ...]) -> Rules:
 
 
 def _refuse(folder: Path, found: dict[str, Entry], problems: list[str]) -> None:
-    if OVERLAY in found:
-        path = folder / OVERLAY
+    users = next((path for path in found if path.startswith(f"{OVERLAY}/")), None)
+    if users or (OVERLAY in found and found[OVERLAY].kind != "dir"):
+        path = folder / (users or OVERLAY)
         advice = "Rondo adds files under this name; rename it or name it in .dockerignore"
         problems = [f"{path} is in the way: {advice}", *problems]
     if problems:

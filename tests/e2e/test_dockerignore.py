@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import tarfile
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TABLE = json.loads((Path(__file__).parents[1] / "data" / "dockerignore.json").read_text("utf-8"))
 ADDED_BY_THE_ENGINE = {

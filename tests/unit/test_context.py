@@ -8,9 +8,9 @@ import socket
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +21,9 @@ from rondo.context import ContextFile
 from rondo.dockerignore import Rules
 from rondo.errors import InputError, RemoteError
 from rondo.walk import Unsteady, Walk, digest_of_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -178,11 +181,23 @@ def test_the_overlay_is_never_left_out(tree: Path) -> None:
 
 
 def test_files_of_the_users_in_the_overlays_place_are_refused(tree: Path) -> None:
-    (tree / ".rondo").mkdir()
+    (tree / ".rondo").touch()
     with pytest.raises(InputError, match=r"app/\.rondo is in the way.*rename it"):
+        context.read(tree, {})
+    (tree / ".rondo").unlink()
+    (tree / ".rondo").mkdir()
+    (tree / ".rondo" / "start").touch()
+    with pytest.raises(InputError, match=r"app/\.rondo/start is in the way.*rename it"):
         context.read(tree, {})
     (tree / ".dockerignore").write_text(".rondo\n")
     context.read(tree, {})
+
+
+def test_the_lab_beside_an_inventory_is_part_of_no_context(tree: Path) -> None:
+    before = context.read(tree, {}).digest
+    (tree / ".rondo" / "lab").mkdir(parents=True)
+    (tree / ".rondo" / "lab" / "id_ed25519").touch()
+    assert context.read(tree, {}).digest == before
 
 
 def test_equal_contexts_give_equal_streams_of_bounded_pieces(tree: Path) -> None:

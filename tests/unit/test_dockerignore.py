@@ -29,7 +29,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def visible(root: Path) -> set[str]:
-    """What a COPY would see: the Dockerfile is sent even when it is left out, but hidden."""
+    """Return what COPY sees: a Dockerfile that is left out is sent, but hidden."""
     read = context.read(root, {})
     paths = {entry.path for entry in read.files}
     return paths - {".dockerignore", "Dockerfile"} if ".dockerignore" in paths else paths

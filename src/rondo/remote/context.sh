@@ -63,11 +63,11 @@ case $command in
         ;;
     changes)
         if [ "$(manifest_digest "$manifest")" != "$4" ]; then
-            fail 3 "the context in $folder is not the one that the changes start from"
+            fail 1 "the context in $folder is not the one that the changes start from"
         fi
         receive "$3"
         rm -f "$manifest"
-        cd "$folder" || fail 3 "there is no context in $folder"
+        cd "$folder" || fail 1 "there is no context in $folder"
         remove_listed "$staging/removed"
         # Hard links: nothing is copied, and each file changes as a whole.
         cp -a -l -f -T "$staging/tree" .
