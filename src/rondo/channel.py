@@ -212,6 +212,10 @@ class Exchange:
         with suppress(Exception):
             self._channel.close()
 
+    def has_ended(self) -> bool:
+        """Tell whether the command has ended, or the connection under it."""
+        return bool(self._channel.closed or self._channel.exit_status_ready())
+
     def is_over(self) -> bool:
         """Tell whether the command has ended and all it said was passed on."""
         channel = self._channel

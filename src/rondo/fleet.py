@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
@@ -89,6 +89,7 @@ class Fleet:
             connections = list(self._connections.values())
         for connection in reversed(connections):
             connection.abandon()
+        self._options.keys.close()
 
     @property
     def verified(self) -> frozenset[str]:
@@ -162,7 +163,7 @@ class Fleet:
         self, name: str, target: Target, path: tuple[str, ...], before: Connection | None
     ) -> Connection:
         # Bastions mostly know the same key as the servers behind them; the agent is asked too.
-        hop = targets.parse(name, key=target.key)
+        hop = replace(targets.parse(name), key=target.key, behind=target.name)
         if before is not None:
             return Connection(hop, self._options, before)
         return self._connect(hop, path)

@@ -74,6 +74,7 @@ class Remote:
         self.name = name
         self._connection = connection
         self._places = threading.BoundedSemaphore(CHANNELS)
+        self._opening = threading.Lock()
         self._way = elevation.FIND
 
     @property
@@ -148,7 +149,7 @@ class Remote:
             output = self._settle(task, output)
             if not said:
                 raise RemoteError(f"{self.name}: {step} failed {_told(output)}")
-            return Hold(said[0], stack.pop_all().close, exchange.is_over)
+            return Hold(said[0], stack.pop_all().close, exchange.has_ended)
 
     def interactive(self, script: str, *arguments: str) -> int:
         """Run a script for the operator: on their terminal if there is one, or in a pipe."""
@@ -264,10 +265,14 @@ class Remote:
     def _channel(self, task: _Task) -> paramiko.Channel:
         """Open a channel; when sshd has not yet noticed that others were closed, ask again."""
         timeout = task.deadline or 60
-        end = time.monotonic() + min(timeout, 10)
+        end = time.monotonic() + timeout
         while True:
             try:
-                channel: paramiko.Channel = self._connection.transport.open_session(timeout=timeout)
+                # One at a time: paramiko keeps the reason of a refusal in one place for all.
+                with self._opening:
+                    channel: paramiko.Channel = self._connection.transport.open_session(
+                        timeout=timeout
+                    )
             except paramiko.ChannelException:
                 if time.monotonic() > end:
                     raise

@@ -19,6 +19,7 @@ from rondo.errors import AccessError, RondoError
 from rondo.keys import Keys
 from rondo.known_hosts import HostKey
 from rondo.target import SSH_PORT, Flags, Target
+from rondo.verifier import Offer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +60,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
         )
         self.user = target.user or self.ssh_config.get("user", DEFAULT_USER)
         self.client = paramiko.SSHClient()
-        self.client.set_missing_host_key_policy(_Policy(target.name, options.verifier))
+        self.client.set_missing_host_key_policy(_Policy(target, options.verifier))
 
     def derive_shorthand(self, host_string: str) -> dict[str, object]:
         """Take a host as it is: targets were parsed before, IPv6 addresses too."""
@@ -170,8 +171,8 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
 class _Policy(paramiko.MissingHostKeyPolicy):
     """paramiko's question about a host key, passed on with the name the operator knows."""
 
-    def __init__(self, name: str, verifier: Verifier) -> None:
-        self._name = name
+    def __init__(self, target: Target, verifier: Verifier) -> None:
+        self._target = target
         self._verifier = verifier
 
     def missing_host_key(
@@ -180,7 +181,9 @@ class _Policy(paramiko.MissingHostKeyPolicy):
         hostname: str,
         key: paramiko.PKey,
     ) -> None:
-        self._verifier.verify(self._name, hostname, HostKey(key.get_name(), key.asbytes()))
+        offered = HostKey(key.get_name(), key.asbytes())
+        name = self._target.name
+        self._verifier.verify(Offer(name, hostname, offered, asked=self._target.behind or name))
 
 
 def jumps(connection: Connection) -> tuple[str, ...]:

@@ -29,6 +29,8 @@ class Target:
     key: Path | None = None
     only_key: bool = True
     jump: str | None = None
+    behind: str | None = None
+    """For a jump host, the server on whose way it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,14 @@ def is_plain(text: str) -> bool:
     return any(character in text for character in "@:.")
 
 
-def parse(text: str, *, key: Path | None = None) -> Target:
-    """Read `user@host:port`; an IPv6 address stands in square brackets; `key` is one to try."""
+def parse(text: str) -> Target:
+    """Read `user@host:port`; an IPv6 address stands in square brackets."""
     match = _PLAIN.fullmatch(text)
     host = match and (match["six"] or match["host"])
     port = int(match["port"]) if match and match["port"] else None
     if not match or not host or host.startswith("-") or (port is not None and port not in _PORTS):
         raise InputError(f"{text!r} is not a target; give one like deploy@web-1.example.com:22")
-    return Target(name=text, host=host, user=match["user"], port=port, key=key, only_key=False)
+    return Target(name=text, host=host, user=match["user"], port=port, only_key=False)
 
 
 _PORTS = range(1, 65536)

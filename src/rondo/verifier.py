@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from rondo import known_hosts
@@ -21,11 +21,13 @@ _KEY_FILES: Final = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A host key that is not the pinned one: what a server shows, and what was pinned."""
+    """The host key that a server shows, and those that were pinned for it."""
 
     name: str
     host: str
     key: HostKey
+    asked: str
+    """Server whose trusting would show this key: itself, or one behind this jump host."""
     pinned: tuple[HostKey, ...] = ()
 
     def __str__(self) -> str:
@@ -77,34 +79,28 @@ class Verifier:
         """Keys that decide for a host: the project's, or else the operator's."""
         return self._files[0].keys(host) or self._files[1].keys(host)
 
-    def verify(self, name: str, host: str, key: HostKey) -> None:
+    def verify(self, shown: Offer) -> None:
         """Accept a pinned key, pin a new one if that is the setting, refuse all others."""
         with self._lock:
-            pinned = self.pinned(host)
-            if any(file.revokes(host, key) for file in self._files):
-                raise HostKeyRefusedError(
-                    f"{name}: the host key of {host} ({key}) is marked @revoked; nothing was sent. "
-                    f"Give the server new host keys, then run: inv hosts.trust {name}"
-                )
-            if key in pinned:
-                self.verified.add(name)
-                return
-            if pinned:
-                offer = Offer(name, host, key, pinned)
-                raise HostKeyRefusedError(_changed(offer), offer)
-            self._first_seen(name, host, key)
+            offer = replace(shown, pinned=self.pinned(shown.host))
+            if any(file.revokes(offer.host, offer.key) for file in self._files):
+                raise HostKeyRefusedError(_revoked(offer))
+            if offer.key not in offer.pinned:
+                self._consider(offer)
+            self.verified.add(offer.name)
 
-    def _first_seen(self, name: str, host: str, key: HostKey) -> None:
-        self._tell_authorities(host)
+    def _consider(self, offer: Offer) -> None:
+        if offer.pinned:
+            raise HostKeyRefusedError(_changed(offer), offer)
+        self._tell_authorities(offer.host)
         if not self._accept_new:
-            raise HostKeyRefusedError(
-                f"{name}: the host key of {host} is not known; it offers {key}. Nothing was sent. "
-                f"Compare it with the server's own and pin it with: inv hosts.trust {name}",
-                Offer(name, host, key),
-            )
-        known_hosts.pin(self._pinned, host, key)
+            raise HostKeyRefusedError(_unknown(offer), offer)
+        known_hosts.pin(self._pinned, offer.host, offer.key)
         self._files[0] = known_hosts.read(self._pinned)
-        self._tell(f"{name}: pinned the host key of {host}, seen for the first time: {key}")
+        self._tell(
+            f"{offer.name}: pinned the host key of {offer.host}, seen for the first time: "
+            f"{offer.key}"
+        )
 
     def _tell_authorities(self, host: str) -> None:
         for file in self._files:
@@ -120,10 +116,24 @@ class Verifier:
             self._note(text)
 
 
+def _revoked(offer: Offer) -> str:
+    return (
+        f"{offer.name}: the host key of {offer.host} ({offer.key}) is marked @revoked; nothing was "
+        f"sent. Give the server new host keys, then run: inv hosts.trust {offer.asked}"
+    )
+
+
+def _unknown(offer: Offer) -> str:
+    return (
+        f"{offer.name}: the host key of {offer.host} is not known; it offers {offer.key}. Nothing "
+        f"was sent. Compare it with the server's own and pin it with: inv hosts.trust {offer.asked}"
+    )
+
+
 def _changed(offer: Offer) -> str:
     return (
         f"{offer.name}: the host key of {offer.host} has changed: pinned is "
         f"{' or '.join(map(str, offer.pinned))}, offered is {offer.key}. Nothing was sent. "
         f"If the server was installed anew, compare the fingerprint on its console and run: "
-        f"inv hosts.trust {offer.name}; if it was not, somebody may be in between"
+        f"inv hosts.trust {offer.asked}; if it was not, somebody may be in between"
     )
