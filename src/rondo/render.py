@@ -59,7 +59,7 @@ def _render(templates: Path, name: str, values: Mapping[str, object]) -> str:
         raise InputError(f"{where}: the template cannot be read: {error.message}") from error
     except jinja2.TemplateNotFound as error:
         raise InputError(
-            f"the template {templates / str(error)} is missing: take it from Rondo's own templates"
+            f"the template {templates / str(error.name)} is missing: restore it from Rondo's own"
         ) from error
     except jinja2.TemplateError as error:
         raise InputError(f"{templates / name}: the template failed: {error}") from error

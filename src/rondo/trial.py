@@ -17,14 +17,18 @@ from rondo.inventory import StaticService
 from rondo.layout import RUN, Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rondo.inventory import Inventory
 
 IMAGE = "nginx:stable"
 # An Nginx newer than `settings.nginx.version` says this of what the older servers need.
 _EXPECTED = re.compile(r'the "listen \.\.\. http2" directive is deprecated')
-_NGINX_LINE = re.compile(r"^nginx: \[(\w+)\] (.*?)(?: in (\S+):(\d+))?$", re.MULTILINE)
+_LINE = re.compile(
+    r"^(?:nginx:|\d{4}/\S+ \S+) \[(warn|error|crit|alert|emerg)\] (?:\d+#\d+: )?"
+    r"(.*?)(?: in (\S+):(\d+))?$",
+    re.MULTILINE,
+)
 # Each case has the tree of one server below its folder; -p and the rest of the paths are inside it.
 _SCRIPT = """
 cd / && tar -xf - || exit 125
@@ -58,7 +62,16 @@ class Case:
 
 def check(inventory: Inventory, files: Mapping[str, bytes], image: str = IMAGE) -> list[Finding]:
     """Let Nginx read the files of every server and frontend, in one container."""
-    cases = (*_server_cases(inventory, files), *_frontend_cases(inventory, files))
+    return try_cases(cases(inventory, files), image)
+
+
+def cases(inventory: Inventory, files: Mapping[str, bytes]) -> tuple[Case, ...]:
+    """Return what to start Nginx with: each server, and each frontend's container."""
+    return (*_server_cases(inventory, files), *_frontend_cases(inventory, files))
+
+
+def try_cases(cases: Sequence[Case], image: str = IMAGE) -> list[Finding]:
+    """Let Nginx read each case."""
     if not cases:
         return []
     missing = _have_image(image)
@@ -148,7 +161,7 @@ def _read_nginx(case: Case, answer: str) -> Iterator[Finding]:
     """Yield what Nginx said about a case; no word of success is a finding as well."""
     mark = f"{case.name}\t"
     lines = [x.removeprefix(mark) for x in answer.splitlines() if x.startswith(mark)]
-    said = list(_NGINX_LINE.finditer("\n".join(lines)))
+    said = list(_LINE.finditer("\n".join(lines)))
     for match in said:
         level, message, path, line = match.groups()
         if not (level == "warn" and _EXPECTED.search(message)):

@@ -57,7 +57,7 @@ INVENTORY: dict[str, Any] = {
     },
 }
 
-BACKEND = '''
+BACKEND = """
 import json, os, time, urllib.parse
 SEEN = "/var/lib/rondo/front-test/seen"
 
@@ -77,9 +77,9 @@ def application(environ, start_response):
         headers.append(("X-Frame-Options", "DENY"))
     start_response(query.get("status", "200 OK"), headers)
     return [text]
-'''
+"""
 
-LIVE = '''
+LIVE = """
 import base64, hashlib, http.server, json, os, struct
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -108,8 +108,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(struct.pack("BB", 0x81, len(text)) + text)
         self.close_connection = True
 
-http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["RONDO_PORT"])), Handler).serve_forever()
-'''
+where = ("127.0.0.1", int(os.environ["RONDO_PORT"]))
+http.server.ThreadingHTTPServer(where, Handler).serve_forever()
+"""
 
 SOURCES = {
     "backend": {
@@ -118,18 +119,19 @@ SOURCES = {
         "tool.sh": "#!/bin/sh\r\necho mended\r\n",
     },
     "frontend": {
-        "package.json": '{"name":"f","version":"1.0.0","private":true,"scripts":{"build":"node build.mjs"}}',
+        "package.json": '{"name":"f","version":"1.0.0","scripts":{"build":"node build.mjs"}}',
         "package-lock.json": '{"name":"f","version":"1.0.0","lockfileVersion":3,"requires":true,'
         '"packages":{"":{"name":"f","version":"1.0.0"}}}',
         "build.mjs": "import fs from 'fs';\n"
         "fs.mkdirSync('dist/assets', {recursive: true});\n"
-        "fs.writeFileSync('dist/index.html', '<!doctype html><title>Shop</title>' + ' '.repeat(2000));\n"
+        "const page = '<!doctype html><title>Shop</title>' + ' '.repeat(2000);\n"
+        "fs.writeFileSync('dist/index.html', page);\n"
         "fs.writeFileSync('dist/assets/index-AbC123.js', 'console.log(1);'.repeat(2000));\n"
         "fs.writeFileSync('dist/assets/logo-AbC123.png', Buffer.alloc(3000));\n",
     },
     "live": {
         "live.py": LIVE,
-        "Dockerfile": "FROM python:3.11-slim\nCOPY live.py /live.py\nCMD [\"python\", \"/live.py\"]\n",
+        "Dockerfile": 'FROM python:3.11-slim\nCOPY live.py /live.py\nCMD ["python", "/live.py"]\n',
     },
 }
 
@@ -210,7 +212,16 @@ class Front:
         given = render.build_arguments(self.inventory, service)
         arguments = [f"--build-arg={key}={value}" for key, value in given.items()]
         stream = b"".join(context.tar(read))
-        docker("build", "--file", dockerfile, "--tag", self.name(service), *arguments, "-", stdin=stream)
+        docker(
+            "build",
+            "--file",
+            dockerfile,
+            "--tag",
+            self.name(service),
+            *arguments,
+            "-",
+            stdin=stream,
+        )
 
     def start_nginx(self) -> None:
         """Start the server's Nginx with the rendered files."""
@@ -261,9 +272,7 @@ class Front:
         pem = serialization.Encoding.PEM
         (self.data / "tls/shop.pem").write_bytes(certificate.public_bytes(pem))
         (self.data / "tls/shop.key").write_bytes(
-            key.private_bytes(
-                pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
+            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         )
 
     def start(self, slot: str, instance: str = "one", release: str = "r1", *extra: str) -> None:
@@ -326,7 +335,7 @@ class Front:
             tls.set_alpn_protocols(list(alpn))
         return tls.wrap_socket(raw, server_hostname=host)
 
-    def ask(  # noqa: PLR0913 - a request has this many parts
+    def ask(  # noqa: PLR0913, PLR0917 - a request has this many parts
         self,
         path: str,
         method: str = "GET",
@@ -375,7 +384,5 @@ class Front:
     def close(self) -> None:
         self.close_containers()
         for service in SOURCES:
-            subprocess.run(
-                ("docker", "rmi", self.name(service)), capture_output=True, check=False
-            )
+            subprocess.run(("docker", "rmi", self.name(service)), capture_output=True, check=False)
         shutil.rmtree(self.root, ignore_errors=True)

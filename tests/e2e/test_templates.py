@@ -11,13 +11,23 @@ import re
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from front import HOST, Front, docker, published_images, until
+from front import HOST, TEMPLATES, Front, docker, published_images, until
+from hypothesis import HealthCheck, given, settings
+
+from rondo import lint, render, trial
+from rondo.inventory import Inventory
+
+sys.path.append(str(Path(__file__).parents[1] / "unit"))
+import inventories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +71,9 @@ def test_whatever_a_client_sends_the_log_stays_json(front: Front) -> None:
     strange = '/api/%22%0a%ff\\"x'
     assert front.ask("/api/quoted%22%5c?x=1").status == 200
     with front.connect() as stream:
-        stream.sendall(f"GET {strange} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+        stream.sendall(
+            f"GET {strange} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode()
+        )
         while stream.recv(4096):
             pass
     assert front.logged(strange)
@@ -104,7 +116,9 @@ def test_the_port_of_the_host_is_kept(front: Front) -> None:
     assert told["HTTP_HOST"] == f"{HOST}:8443"
 
 
-@pytest.mark.parametrize("path", ["/", "/assets/index-AbC123.js", "/assets/none.js", "/api/x", "/live/"])
+@pytest.mark.parametrize(
+    "path", ["/", "/assets/index-AbC123.js", "/assets/none.js", "/api/x", "/live/"]
+)
 def test_every_answer_has_the_security_headers_once(front: Front, path: str) -> None:
     headers = front.ask(path).every
     once = [name for name, _ in headers]
@@ -159,7 +173,7 @@ def test_tls_offers_http2_and_nothing_old(front: Front) -> None:
     old.check_hostname = False
     old.verify_mode = ssl.CERT_NONE
     old.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     raw = socket.create_connection(("127.0.0.1", front.ports[443]), timeout=10)
     with raw, pytest.raises(ssl.SSLError):
@@ -244,7 +258,10 @@ def test_who_knows_the_secret_of_a_run_sees_the_slot(front: Front) -> None:
     until(lambda: any((x["run"], x["id"]) == ("run-7", "request-1") for x in front.log()))
     guessed = front.ask("/api/guessed", headers={**known, "X-Rondo-Proof": "guess"})
     assert "x-rondo-backend" not in guessed.headers
-    assert (front.logged("/api/guessed")["run"], len(front.logged("/api/guessed")["id"])) == ("", 32)
+    assert (front.logged("/api/guessed")["run"], len(front.logged("/api/guessed")["id"])) == (
+        "",
+        32,
+    )
 
 
 def test_a_large_upload_arrives_and_a_larger_one_is_refused(front: Front) -> None:
@@ -392,3 +409,61 @@ def test_nginx_has_nothing_to_say_about_the_configuration(front: Front) -> None:
     )
     assert done.returncode == 0
     assert b"warn" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def nginx_image() -> Iterator[str]:
+    with published_images():
+        yield "nginx:stable"
+
+
+@pytest.mark.parametrize("name", inventories.EXAMPLES)
+def test_what_was_reviewed_is_what_nginx_and_the_linters_take(name: str, nginx_image: str) -> None:
+    raw = inventories.EXAMPLES[name]
+    # The published image is older than the newest Nginx that an inventory may name.
+    raw = raw | {"settings": {"nginx": {"version": "1.22"}}}
+    said: list[str] = []
+    found = lint.lint(
+        Inventory.model_validate(raw), TEMPLATES, Path(), said.append, nginx_image=nginx_image
+    )
+    assert found == []
+    assert len(said) == 5
+
+
+def test_nginx_takes_the_files_of_any_valid_inventory(nginx_image: str) -> None:
+    drawn: list[Inventory] = []
+
+    @given(inventory=inventories.inventories("1.22"))
+    @settings(
+        max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    def draw(inventory: Inventory) -> None:
+        drawn.append(inventory)
+
+    draw()
+    tried = [
+        replace(case, name=f"{number}-{case.name}")
+        for number, inventory in enumerate(drawn)
+        for case in trial.cases(inventory, render.render_all(inventory, TEMPLATES))
+    ]
+    assert len(tried) >= 100
+    assert trial.try_cases(tried, nginx_image) == []
+
+
+def test_an_image_that_cannot_be_had_is_a_finding() -> None:
+    inventory = Inventory.model_validate(inventories.ONE_NAME)
+    files = render.render_all(inventory, TEMPLATES)
+    found = trial.check(inventory, files, "localhost:1/none:none")
+    assert found[0].message.startswith("the image localhost:1/none:none cannot be had")
+
+
+def test_a_configuration_that_nginx_refuses_is_a_finding(nginx_image: str) -> None:
+    inventory = Inventory.model_validate(inventories.ONE_NAME)
+    files = render.render_all(inventory, TEMPLATES)
+    path = "servers/web-1/rondo-shop.conf"
+    broken = files | {path: files[path].replace(b"return 421;", b"retrun 421;")}
+    found = trial.check(inventory, broken, nginx_image)
+    assert [(each.file, each.message) for each in found] == [
+        (path, 'emerg: unknown directive "retrun"')
+    ]
+    assert found[0].line == broken[path].decode().splitlines().index("    retrun 421;") + 1
