@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import ipaddress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -15,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from rondo.lab.places import Place
 
@@ -43,7 +43,7 @@ def make(place: Place) -> None:
 
 
 def issue(place: Place, names: Sequence[str]) -> Certificate:
-    """Give a certificate for these names; issued anew when it is near its end or the names differ."""
+    """Give a certificate for these names; a new one near its end, or when the names differ."""
     signer = _authority(place)
     stem = names[0].replace("*", "any").replace(":", "-")
     files = Certificate(

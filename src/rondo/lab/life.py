@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from rondo.lab.places import Place
 
 
-def up(servers: int = 2, *, report: Report) -> Lab:  # noqa: F811 - the word of the command line
+def up(servers: int = 2, *, report: Report) -> Lab:
     """Make sure that web-1 to web-N are up: build what is missing, start what is stopped."""
     if not 1 <= servers <= network.MAX_SERVERS:
         raise LabError(f"{servers} servers? Give a number from 1 to {network.MAX_SERVERS}")
@@ -36,8 +37,8 @@ def up(servers: int = 2, *, report: Report) -> Lab:  # noqa: F811 - the word of 
         return _Raising.of(place, report).run(range(1, servers + 1))
 
 
-def down(*, images: bool = False) -> None:  # noqa: F811 - the word of the command line
-    """Remove the servers, the registry and the networks; with images=True all that was ever made."""
+def down(*, images: bool = False) -> None:
+    """Remove servers, registry and networks; with images=True all that the lab ever made."""
     place = places.find()
     if shutil.which("docker") is None and not place.folder.exists():
         return
@@ -63,7 +64,7 @@ def reboot(name: str) -> None:
     place = places.find()
     server = _named(place, name)
     container = servers.container(place, name)
-    engine.docker("restart", "--time", "60", container, deadline=120)
+    engine.docker("restart", "-t", "60", container, deadline=120)
     servers.ready(container, server.address)
 
 
@@ -125,8 +126,8 @@ class _Raising:
         wanted = {f"web-{number}": number for number in numbers}
         missing = [number for name, number in wanted.items() if name not in found]
         stopped = [found[name] for name in wanted if name in found and not found[name].running]
-        jobs: list[Callable[[], object]] = [lambda: self._serve(missing, stopped)]
-        if self.registry.complete():
+        jobs: list[Callable[[], object]] = [partial(self._serve, missing, stopped)]
+        if self.registry.complete() or self.registry.revive():
             self._prepare(missing)
             engine.parallel(jobs)
         else:
@@ -144,8 +145,8 @@ class _Raising:
         images.require_space(self.info)
         self.kitchen.ensure_base()
         started: Future[None] = Future()
-        publish = [lambda name=name: self._publish(name, started) for name in recipe.PUBLISHED]
-        engine.parallel([*jobs, lambda: self._start_registry(started), *publish])
+        publish = [partial(self._publish, name, started) for name in recipe.PUBLISHED]
+        engine.parallel([*jobs, partial(self._start_registry, started), *publish])
         self.registry.seal()
         self.kitchen.tidy()
 
@@ -167,9 +168,7 @@ class _Raising:
         if missing:
             self.kitchen.ensure(self.kitchen.derived("server"))
         created = [self.site.create(number) for number in missing]
-        engine.parallel(
-            [lambda server=server: self._start(server) for server in (*created, *stopped)]
-        )
+        engine.parallel([partial(self._start, server) for server in (*created, *stopped)])
 
     def _start(self, server: LabServer) -> None:
         self.report(f"starting {server.name}")
@@ -180,14 +179,15 @@ class _Raising:
         found = servers.listing(self.place)
         host_keys: dict[str, list[str]] = {}
         running = [server for server in found if server.running]
-        engine.parallel([lambda server=server: self._ask(server, host_keys) for server in running])
+        engine.parallel([partial(self._ask, server, host_keys) for server in running])
         pins = [
             line
             for server in running
             for line in keys.known_hosts_lines(server, host_keys[server.name])
         ]
+        key = str((self.place.folder / "id_ed25519").relative_to(self.place.root))
         self.place.write("known_hosts", "".join(f"{line}\n" for line in pins))
-        self.place.write("servers.yaml", facts(found))
+        self.place.write("servers.yaml", facts(found, key))
         return Lab(self.place.name, found, self.registry.address(), self.place.folder)
 
     def _ask(self, server: LabServer, host_keys: dict[str, list[str]]) -> None:
@@ -195,7 +195,7 @@ class _Raising:
         host_keys[server.name] = servers.ready(container, server.address)
 
 
-def facts(found: Sequence[LabServer]) -> str:
+def facts(found: Sequence[LabServer], key: str) -> str:
     """Write the servers as an inventory wants them."""
     rows = {
         server.name: {
@@ -203,7 +203,7 @@ def facts(found: Sequence[LabServer]) -> str:
             "private_address": server.private_address,
             "user": server.user,
             "port": server.port,
-            "key": ".rondo/lab/id_ed25519",
+            "key": key,
         }
         for server in found
     }
@@ -229,16 +229,15 @@ def _named(place: Place, name: str) -> LabServer:
 
 
 def _remove(place: Place, kind: str, look: Sequence[str], remove: Sequence[str]) -> None:
+    """Remove everything of one kind; in rounds, because an image keeps those that it is made of."""
     label = f"--filter=label={LABEL}={place.name}"
-    found = sorted(set(engine.lines(*look, "--quiet", label)))
-    if not found:
-        return
-    engine.try_docker(*remove, *found)
-    left = engine.lines(*look, "--quiet", label)
-    if left:
-        raise LabError(
-            f"some {kind}s of the lab could not be removed ({', '.join(left)}); try again"
-        )
+    left = set(engine.lines(*look, "--quiet", label))
+    while left:
+        engine.try_docker(*remove, *sorted(left))
+        before, left = left, set(engine.lines(*look, "--quiet", label))
+        if left == before:
+            names = ", ".join(sorted(left))
+            raise LabError(f"the lab's {kind}s {names} are in use; end what uses them, then again")
 
 
 def _forget(place: Place, *names: str) -> None:

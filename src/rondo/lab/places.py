@@ -31,8 +31,9 @@ class Place:
 
     @property
     def folder(self) -> Path:
-        """Everything that the lab keeps on the operator's side."""
-        return self.root / ".rondo" / "lab"
+        """Everything that the lab keeps on the operator's side; a second lab has its own."""
+        usual = self.name == default_name(self.root)
+        return self.root / ".rondo" / ("lab" if usual else f"lab-{self.name}")
 
     def write(self, name: str, content: str | bytes, mode: int = 0o644) -> Path:
         """Write one file whole or not at all."""

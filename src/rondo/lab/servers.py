@@ -26,20 +26,24 @@ _NAME = f"{LABEL}.server"
 _FRONT = f"{LABEL}.front"
 _PRIVATE = f"{LABEL}.private"
 _READY_DEADLINE = 90
-# What a server may do where --privileged does not work: everything but what the machine lacks.
-_UNCONFINED = tuple(
-    f"--security-opt={name}=unconfined" for name in ("seccomp", "apparmor", "systempaths")
+_UNCONFINED = (
+    *(f"--security-opt={name}=unconfined" for name in ("seccomp", "apparmor", "systempaths")),
+    "--device-cgroup-rule=a *:* rwm",
 )
+# Never the right to set the clock: it is the operator's machine's, too, and setting a server's time
+# zone would move it. Some machines lack a right that others need; --privileged asks for all there
+# are and comes last because it cannot be told to leave one out (the entry script then does).
 ACCESS: dict[str, tuple[str, ...]] = {
-    "privileged": ("--privileged",),
-    "capabilities": ("--cap-add=ALL", *_UNCONFINED, "--device-cgroup-rule=a *:* rwm"),
-    "fewer": (
+    "all but the clock": ("--cap-add=ALL", "--cap-drop=SYS_TIME", *_UNCONFINED),
+    "all but the clock and resources": (
         "--cap-add=ALL",
+        "--cap-drop=SYS_TIME",
         "--cap-drop=SYS_RESOURCE",
         *_UNCONFINED,
-        "--device-cgroup-rule=a *:* rwm",
     ),
+    "privileged": ("--privileged",),
 }
+_RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 _USERS = {"deploy": 1000, "dock": 1001}
 
 
@@ -119,21 +123,21 @@ def engine_settings(registry: str) -> dict[str, Any]:
     """Give the settings of a server's Docker Engine."""
     settings: dict[str, Any] = {
         "registry-mirrors": [f"http://{registry}:5000"],
-        # BuildKit asks mirrors over TLS unless they are listed here, too.
-        "insecure-registries": [f"{registry}:5000"],
+        # BuildKit asks a mirror over TLS unless it is listed here, scheme included.
+        "insecure-registries": [f"http://{registry}:5000"],
     }
     resolvers = name_servers()
     return settings | ({"dns": resolvers} if resolvers else {})
 
 
-def name_servers() -> list[str]:
+def name_servers(files: Sequence[Path] = _RESOLVERS) -> list[str]:
     """Give the operator's name servers, as containers can reach them.
 
     A server's own resolver is the outer engine's, at a loopback address that inner containers
     cannot reach.
     """
-    for path in ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"):
-        text = Path(path).read_text() if Path(path).exists() else ""
+    for path in files:
+        text = path.read_text() if path.exists() else ""
         found = [line.split()[1] for line in text.splitlines() if line.startswith("nameserver ")]
         usable = [address for address in found if not address.startswith(("127.", "::1", "fe80"))]
         if usable:
@@ -174,7 +178,7 @@ def ready(named: str, address: str) -> list[str]:
         "cat /etc/ssh/ssh_host_*_key.pub"
     )
     limit = time.monotonic() + _READY_DEADLINE
-    while time.monotonic() < limit:
+    while time.monotonic() < limit and not engine.stopping():
         answer = engine.try_docker("exec", named, "sh", "-c", f"{{ {script}; }} 2>/dev/null")
         if answer is not None and _ssh_answers(address):
             return [line for line in answer.splitlines() if " " in line]

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make a small Debian and write it to standard output as a tar archive.
-# usage: unshare --mount sh make.sh SUITE MIRROR
+# usage: unshare --mount ... sh make.sh SUITE MIRROR
 # It runs as root in a mount namespace of its own and works in memory: whatever interrupts it,
 # nothing is left behind.
 set -eu
