@@ -6,6 +6,7 @@ Without -H a task means the whole inventory; -H takes names and groups of the in
 from __future__ import annotations
 
 from invoke import task
+
 from rondo.fab import ClusterTask, command
 
 INVENTORY = "inventory to use: 'staging' for inventory.staging.yaml, or a path"

@@ -126,7 +126,8 @@ def _apply_step(step: Step, fleet: Fleet, applier: Applier, emit: Emit) -> None:
         else:
             applier(step, fleet[step.server])
     except BaseException as error:
-        emit(Event("failed", f"{step.title}: {error}", step.server, time.monotonic() - began))
+        seconds = time.monotonic() - began
+        emit(Event("failed", f"{step.title} failed\n{error}", step.server, seconds))
         raise
     emit(Event("done", step.title, step.server, time.monotonic() - began))
 

@@ -6,7 +6,9 @@ import dataclasses
 import datetime
 import difflib
 import json
+import re
 import time
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,47 +16,66 @@ from rondo import bootstrap, certificates, cluster, looking, terminal
 from rondo.apply import new_instance
 from rondo.deploy import Intent, bytes_to_send, deploy, faults, intend
 from rondo.errors import EXIT_CHANGES, EXIT_DONE, EXIT_FAILED, InputError
-from rondo.events import Emit, Event, fan_out, journal
+from rondo.events import Event, fan_out, journal
 from rondo.plan import InstallConfig, Plan, SendContext, Step
 from rondo.release import Instance
 from rondo.scripts import changing
 from rondo.status import ServerStatus, duration, mebibytes, summarise
 
 if TYPE_CHECKING:
-    from rondo.server import Remote
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from rondo.server import Remote
     from rondo.session import Session
     from rondo.state import ServerState
     from rondo.ui import Ui
 
 
-def showing(ui: Ui, *, verbose: bool = False) -> Emit:
-    """Return a sink that shows events on the terminal."""
+SHOWN_AFTER_FAILURE = 30
+# What BuildKit and the older builder call a step; the rest of a build is shown when it fails.
+_BUILD_STEP = re.compile(r"#\d+ \[|Step \d+/\d+ :")
+_BUILD_LINE = re.compile(r"#\d+ |\[[0-9;]+m|sha256:|[0-9a-f]{12}: ")
 
-    def start(event: Event) -> None:
-        ui.step(event.server, event.text)
 
-    def line(event: Event) -> None:
-        if verbose or not event.text.startswith("#"):
-            ui.line(event.server, event.text)
+class Screen:
+    """Shows events on the terminal: steps as they go, a build's details only when it fails."""
 
-    actions: Mapping[str, Callable[[Event], None]] = {
-        "phase": lambda event: ui.note(f"-- {event.text}"),
-        "start": start,
-        "line": line,
-        "done": lambda event: ui.done(event.server, event.text, event.seconds or 0.0),
-        "failed": lambda event: ui.error(f"{event.server}: {event.text.splitlines()[0]}"),
-        "note": lambda event: ui.warn(
-            f"{event.server}: {event.text}" if event.server else event.text
-        ),
-    }
+    def __init__(self, ui: Ui, *, verbose: bool = False) -> None:
+        self._ui = ui
+        self._verbose = verbose
+        self._hidden: dict[str, deque[str]] = {}
 
-    def emit(event: Event) -> None:
-        actions[event.kind](event)
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        getattr(self, f"_{event.kind}")(event)
 
-    return emit
+    def _phase(self, event: Event) -> None:
+        self._ui.note(f"-- {event.text}")
+
+    def _start(self, event: Event) -> None:
+        self._hidden.pop(event.server, None)
+        self._ui.step(event.server, event.text)
+
+    def _line(self, event: Event) -> None:
+        if not event.text.strip():
+            return
+        if self._verbose or _BUILD_STEP.match(event.text) or not _BUILD_LINE.match(event.text):
+            self._ui.line(event.server, event.text)
+        else:
+            kept = self._hidden.setdefault(event.server, deque(maxlen=SHOWN_AFTER_FAILURE))
+            kept.append(event.text)
+
+    def _done(self, event: Event) -> None:
+        self._ui.done(event.server, event.text, event.seconds or 0.0)
+
+    def _failed(self, event: Event) -> None:
+        for text in self._hidden.pop(event.server, ()):
+            self._ui.line(event.server, text)
+        self._ui.error(f"{event.server}: {event.text.splitlines()[0]}")
+
+    def _note(self, event: Event) -> None:
+        self._ui.warn(f"{event.server}: {event.text}" if event.server else event.text)
 
 
 def run_journal(root: Path) -> Path:
@@ -142,7 +163,7 @@ def run_deploy(session: Session, *, verbose: bool = False) -> int:
     """Deploy, show it as it goes, and say in the end what runs where."""
     path = run_journal(session.loaded.root)
     began = time.monotonic()
-    emit = fan_out(showing(session.ui, verbose=verbose), journal(path))
+    emit = fan_out(Screen(session.ui, verbose=verbose), journal(path))
     outcome = deploy(session.loaded, session.fleet, session.names, emit)
     if not outcome.plan:
         session.ui.note(nothing_to_do(outcome.states))

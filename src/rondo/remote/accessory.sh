@@ -27,9 +27,9 @@ is_ready() {
     tr '\n' '\0' <"$ready" | xargs -0 docker exec "$name" >/dev/null 2>&1
 }
 
-limit=$(($(date +%s) + ${deadline%.*}))
+limit=$(($(uptime_seconds) + ${deadline%.*}))
 until running "$name" && is_ready; do
-    if [ "$(date +%s)" -ge "$limit" ]; then
+    if [ "$(uptime_seconds)" -ge "$limit" ]; then
         docker logs --tail 30 "$name" 2>&1 | sed 's/^/log	/'
         fail 10 "$name was not ready within ${deadline}s"
     fi

@@ -21,10 +21,10 @@ link_instance() { # SLOT-FOLDER LINK
 }
 
 remove_instance() { # CONTAINER-ID FOLDER-OF-SLOT GRACE
-    name=$(instance_of "$1" 2>/dev/null) || name=
+    gone=$(instance_of "$1" 2>/dev/null) || gone=
     docker stop --time "$3" "$1" >/dev/null 2>&1 || :
     docker rm --force "$1" >/dev/null 2>&1 || :
-    [ -z "$name" ] || rm -rf "${2:?}/$name"
+    [ -z "$gone" ] || rm -rf "${2:?}/$gone"
 }
 
 # Leftovers of an interrupted change are whatever does not fill the slot.
@@ -40,10 +40,10 @@ connections() { ss -xH state connected src "$1" 2>/dev/null | wc -l; }
 # Idle is none in three looks in a row: a worker may be between accept and its first read.
 drain_socket() { # SOCKET DEADLINE
     idle=0
-    limit=$(($(date +%s) + ${2%.*}))
+    limit=$(($(uptime_seconds) + ${2%.*}))
     while [ "$idle" -lt 3 ]; do
         if [ "$(connections "$1")" = 0 ]; then idle=$((idle + 1)); else idle=0; fi
-        if [ "$idle" -lt 3 ] && [ "$(date +%s)" -ge "$limit" ]; then
+        if [ "$idle" -lt 3 ] && [ "$(uptime_seconds)" -ge "$limit" ]; then
             say "note${tab}drain deadline of ${2}s passed with $(connections "$1") connections open on $1"
             return 0
         fi
@@ -58,10 +58,11 @@ ask_gate() {
 
 open_gate() {
     right=0
-    limit=$(($(date +%s) + ${deadline%.*}))
+    limit=$(($(uptime_seconds) + ${deadline%.*}))
     while [ "$right" -lt "$successes" ]; do
         if ! running "$name"; then
             reason="the container ended by itself"
+            docker version >/dev/null 2>&1 || reason="the Docker Engine stopped answering"
             return 1
         fi
         if [ -S "$socket" ]; then chmod 0666 "$socket"; fi
@@ -70,7 +71,7 @@ open_gate() {
             right=$((right + 1))
         else
             right=0
-            if [ "$(date +%s)" -ge "$limit" ]; then
+            if [ "$(uptime_seconds)" -ge "$limit" ]; then
                 reason="GET $path answered $seen instead of $status for ${deadline}s (through Nginx, Host $host)"
                 return 1
             fi
@@ -105,9 +106,9 @@ mark_port() { # DOWN-OR-UP
     replace_file "$site.next" "$site"
     old=$(nginx_workers)
     reload_nginx || :
-    limit=$(($(date +%s) + ${drain%.*}))
+    limit=$(($(uptime_seconds) + ${drain%.*}))
     for worker in $old; do
-        while kill -0 "$worker" 2>/dev/null && [ "$(date +%s)" -lt "$limit" ]; do sleep 0.02; done
+        while kill -0 "$worker" 2>/dev/null && [ "$(uptime_seconds)" -lt "$limit" ]; do sleep 0.02; done
     done
 }
 
