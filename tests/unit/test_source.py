@@ -157,7 +157,13 @@ def test_what_yaml_allows_and_an_inventory_does_not_is_told_with_its_path(
 
 
 def test_deep_nesting_ends_in_a_problem(tmp_path: Path) -> None:
-    for text in ("[" * 5000, "a: " + "[" * 900 + "]" * 900, "- " * 2000, "a: " + "{b: " * 500):
+    for text in (
+        "a: " + "[" * 25 + "]" * 25,
+        "[" * 5000,
+        "a: " + "[" * 900 + "]" * 900,
+        "- " * 2000,
+        "a: " + "{b: " * 500,
+    ):
         (problem,) = problems(tmp_path, text)
         assert problem.endswith("is nested more than 24 levels deep")
 
