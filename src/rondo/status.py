@@ -186,6 +186,9 @@ def _uptime(since: str, now: datetime.datetime) -> float | None:
 
 def _drift(state: ServerState, wanted: Sequence[Expected]) -> Iterator[str]:
     """Tell what differs from the record: stopped or strange containers, edited files."""
+    if state.facts.docker_version is None:
+        yield f"its Docker Engine does not answer: {state.facts.docker_error or 'not installed'}"
+        return
     if not state.current:
         yield "nothing was deployed here"
     yield from (text for each in wanted if (text := _container_drift(each, _find(state, each))))
