@@ -6,6 +6,7 @@ import functools
 import json
 from typing import TYPE_CHECKING, Any
 
+from rondo.errors import InputError
 from rondo.model_schema import REFERENCE, plain_schema
 from rondo.reference import reference
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     Schema = dict[str, Any]
 
-__all__ = ["check", "documents", "json_schema", "reference", "write"]
+__all__ = ["check", "documents", "json_schema", "outdated", "reference", "write"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _WIDTH = 110
@@ -113,14 +114,20 @@ def _readable(part: Any, indent: str = "") -> str:  # noqa: ANN401 - any part of
 
 def write(root: Path) -> tuple[str, ...]:
     """Write the generated files that are out of date and return their names."""
-    changed = check(root)
+    changed = outdated(root)
     for name in changed:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(documents()[name], encoding="utf-8")
     return changed
 
 
-def check(root: Path) -> tuple[str, ...]:
+def check(root: Path) -> None:
+    """Raise an InputError that names the generated files that are missing or out of date."""
+    if names := outdated(root):
+        raise InputError(f"out of date: {' and '.join(names)}; run `inv schema` and commit them")
+
+
+def outdated(root: Path) -> tuple[str, ...]:
     """Return the names of the generated files that are missing or out of date."""
     return tuple(name for name, text in documents().items() if _content(root / name) != text)
 

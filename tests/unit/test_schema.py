@@ -11,9 +11,11 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from rondo import schema
+from rondo.errors import InputError
 from rondo.inventory import Inventory
 from rondo.model_schema import plain_schema
 from rondo.reference import SMALLEST
+from rondo.source import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +86,13 @@ def test_the_schema_refuses_what_the_loader_refuses(text: str) -> None:
             Inventory.model_validate(document)
 
 
+def test_the_example_is_sound_for_editors_and_loader() -> None:
+    text = (ROOT / "inventory.yaml").read_text()
+    assert "# yaml-language-server: $schema=inventory.schema.json" in text
+    assert [error.message for error in VALIDATOR.iter_errors(yaml.safe_load(text))] == []
+    assert load("inventory.yaml", start=ROOT).inventory.services
+
+
 def test_the_schema_is_one_by_its_own_rules() -> None:
     Draft202012Validator.check_schema(schema.json_schema())
 
@@ -134,12 +143,13 @@ def test_links_of_the_reference_lead_to_its_sections() -> None:
 
 
 def test_the_committed_schema_and_reference_are_up_to_date() -> None:
-    assert schema.check(ROOT) == (), "run `inv schema`"
+    schema.check(ROOT)
 
 
 def test_generated_files_are_written_only_when_they_differ(tmp_path: Path) -> None:
     assert schema.write(tmp_path) == ("inventory.schema.json", "docs/inventory.md")
     assert schema.write(tmp_path) == ()
     (tmp_path / "docs" / "inventory.md").write_text("old")
-    assert schema.check(tmp_path) == ("docs/inventory.md",)
+    with pytest.raises(InputError, match=r"^out of date: docs/inventory\.md; run `inv schema`"):
+        schema.check(tmp_path)
     assert schema.write(tmp_path) == ("docs/inventory.md",)
