@@ -100,7 +100,7 @@ class Executor(fabric.Executor):  # type: ignore[misc]  # Fabric has no types
     def execute(self, *tasks: Any) -> Any:  # noqa: ANN401
         """Run tasks; whatever happens becomes one message and an exit code."""
         try:
-            self._refuse_misunderstandings(tasks)
+            self._refuse_dry()
             return super().execute(*tasks)
         except BaseException as error:  # noqa: BLE001 - none may leave as a bare traceback
             self._close()
@@ -159,9 +159,7 @@ class Executor(fabric.Executor):  # type: ignore[misc]  # Fabric has no types
         # Invoke joins the words with spaces, which would cut quoted ones in two.
         return tuple(words if " ".join(words) == text else shlex.split(text))
 
-    def _refuse_misunderstandings(self, tasks: Sequence[Any]) -> None:
-        if self.core.remainder and not tasks:
-            raise InputError("-- needs a task before it, like: fab exec backend -- ls")
+    def _refuse_dry(self) -> None:
         if self.config.run.dry:
             raise InputError("--dry does not reach the servers; use: fab plan")
 

@@ -16,6 +16,7 @@ from rondo import target as targets
 from rondo.errors import InputError, Interrupted, RondoError
 from rondo.server import Remote
 from rondo.ssh import Connection, Options, jumps
+from rondo.target import SSH_PORT
 from rondo.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -170,12 +171,11 @@ class Fleet:
 
 
 def _configured(connection: Connection) -> tuple[str, ...]:
+    """Give the jump hosts that ssh_config names; with `Host *` a bastion would be its own."""
     hops = jumps(connection)
-    # With `Host *` a bastion would be its own jump host.
-    own = any(
-        targets.parse(hop).host in (connection.host, connection.original_host) for hop in hops
-    )
-    return () if own else hops
+    ends = {(hop.host, hop.port or SSH_PORT) for hop in map(targets.parse, hops)}
+    own = {(host, connection.port) for host in (connection.host, connection.original_host)}
+    return () if ends & own else hops
 
 
 def _options(

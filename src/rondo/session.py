@@ -49,7 +49,7 @@ def choose(inventory: Inventory, hosts: str | None) -> Selection:
     for word in words:
         found, user = _resolve(inventory, word)
         names.update(dict.fromkeys(found))
-        if user:
+        if user and found:
             users[found[0]] = user
         if not found:
             extra[word] = None

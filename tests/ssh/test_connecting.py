@@ -13,21 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import free_port, make_key, public
+from throwaway import free_port, make_key, public, refusal
 
 from rondo.errors import AccessError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import Project, Sshd
-
-
-def refusal(project: Project, name: str = "web-1") -> str:
-    """Connect, and give the sentence that says why that failed."""
-    with project.fleet() as fleet, pytest.raises(AccessError) as caught:
-        fleet[name].open()
-    return str(caught.value)
+    from throwaway import Project, Sshd
 
 
 def connects(project: Project, name: str = "web-1") -> bool:
@@ -37,7 +30,7 @@ def connects(project: Project, name: str = "web-1") -> bool:
 
 
 def fingerprint(key: Path) -> str:
-    """What OpenSSH says about a key."""
+    """Ask OpenSSH for the fingerprint of a key."""
     said = subprocess.run(
         ["ssh-keygen", "-lf", f"{key}.pub"], check=True, capture_output=True, text=True
     ).stdout
@@ -279,7 +272,7 @@ class TestNetwork:
         project = make_project(web_1=make_sshd("ForceCommand /usr/sbin/nologin"))
         with (
             project.fleet() as fleet,
-            pytest.raises(AccessError, match="login shell of .* does not run"),
+            pytest.raises(AccessError, match=r"login shell of .* does not run"),
         ):
             fleet["web-1"].run("true", step="look")
 

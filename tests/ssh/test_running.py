@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import wait_until
+from throwaway import wait_until
 
 from rondo import elevation
 from rondo.errors import AccessError, DeadlineError, InputError, RemoteError
@@ -22,13 +22,15 @@ from rondo.errors import AccessError, DeadlineError, InputError, RemoteError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import Project, Sshd
+    from throwaway import Project, Sshd
 
     from rondo.server import Remote
 
 WAY = "root" if os.geteuid() == 0 else "sudo"
-AWKWARD = ("it's", 'a "b"', "back\\slash \\n \\\\", "bang!!", "$HOME `id` $(id)", "*", "", "  ",
-           "two\nlines\n", "tab\there", "-n", "ümläut ☃", "%s %b", "a;b|c&d<e>f", "~", "#no", "\\0101")  # fmt: skip
+AWKWARD = (
+    *("it's", 'a "b"', "back\\slash \\n \\\\", "bang!!", "$HOME `id` $(id)", "*", "", "  ", "-n"),
+    *("two\nlines\n", "tab\there", "ümläut ☃", "%s %b", "a;b|c&d<e>f", "~", "#no", "\\0101"),
+)
 
 
 @pytest.fixture
@@ -303,7 +305,8 @@ class TestSurvival:
 
     def start(self, project: Project, folder: Path, data: str) -> subprocess.Popen[str]:
         return project.python(
-            f"fleet['web-1'].run({self.SCRIPT!r}, {str(folder)!r}, step='go', stdin={data}, survive=True)"
+            f"fleet['web-1'].run({self.SCRIPT!r}, {str(folder)!r}, step='go', stdin={data}, "
+            "survive=True)"
         )
 
     def test_it_goes_on_when_the_client_is_killed(self, project: Project, tmp_path: Path) -> None:
@@ -366,8 +369,8 @@ class TestHold:
     def test_killing_the_client_frees_it(self, project: Project, tmp_path: Path) -> None:
         lock = tmp_path / "lock"
         client = project.python(
-            f"print(fleet['web-1'].hold({self.LOCK!r}, {str(lock)!r}, step='lock', deadline=10).line,"
-            " flush=True)\nimport signal; signal.pause()",
+            f"hold = fleet['web-1'].hold({self.LOCK!r}, {str(lock)!r}, step='lock', deadline=10)\n"
+            "print(hold.line, flush=True)\nimport signal; signal.pause()",
             stdout=subprocess.PIPE,
         )
         assert client.stdout
