@@ -49,10 +49,12 @@ class Material:
         return tuple(text for each in self.certificates.values() for text in each.warnings)
 
 
-def commit_of(root: Path) -> Source:
-    """Return the git commit of a folder, and whether its tree is clean; empty outside of git."""
+def source_of(loaded: Loaded) -> Source:
+    """Return the version, the git commit and whether its tree is clean; no commit outside git."""
+    root = loaded.root
     commit = _git(root, "rev-parse", "HEAD")
-    return Source(commit, dirty=bool(commit and _git(root, "status", "--porcelain", "--", ".")))
+    dirty = bool(commit and _git(root, "status", "--porcelain", "--", "."))
+    return Source(commit, dirty=dirty, version=loaded.inventory.version or "")
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -87,7 +89,7 @@ def _images(inventory: Inventory, contexts: Mapping[str, Context]) -> dict[str, 
         tag = context.image_digest(read, dockerfile, arguments, target)
         images[name] = BuiltImage(
             service=name,
-            reference=image_reference(inventory.project, name, tag),
+            reference=image_reference(inventory, name, tag),
             context=read.digest,
             dockerfile=dockerfile,
             arguments=tuple(sorted(arguments.items())),
@@ -141,7 +143,7 @@ def gather(loaded: Loaded, templates: Path) -> Material:
     """
     inventory = loaded.inventory
     with ThreadPoolExecutor(max_workers=2) as pool:
-        source = pool.submit(commit_of, loaded.root)
+        source = pool.submit(source_of, loaded)
         asked = pool.submit(_given, loaded)
         contexts = _contexts(loaded, templates)
         checked = _certificates(loaded)

@@ -22,6 +22,7 @@ from rondo.words import (
     HeaderValue,
     Host,
     Image,
+    ImagePrefix,
     Jump,
     LocalPath,
     Module,
@@ -42,6 +43,7 @@ from rondo.words import (
     User,
     UserId,
     VariableName,
+    Version,
     VolumeSource,
 )
 
@@ -153,7 +155,7 @@ class Volume(Model):
     """Data that outlives the container."""
 
     source: VolumeSource
-    """Name of a Docker volume (kept under PROJECT-NAME), or an absolute path on the server.
+    """Name of a Docker volume (kept as PROJECT_NAME), or an absolute path on the server.
 
     Example: uploads
     """
@@ -452,6 +454,8 @@ class Settings(Model):
     """Nginx."""
     time_zone: TimeZone = "Etc/UTC"
     """Time zone of servers and images."""
+    image_prefix: ImagePrefix = "rondo"
+    """Beginning of the names of images that are built: PREFIX/PROJECT/SERVICE. Example: acme"""
     keep_releases: Annotated[int, Field(ge=1, le=100)] = 5
     """Releases kept on each server for rollback. Example: 10"""
     docker_packages: Literal["distribution", "vendor"] = "distribution"
@@ -470,6 +474,11 @@ class Inventory(Model):
     """
     project: Name
     """Name of the project: prefix of everything on the servers. Example: shop"""
+    version: Version | None = None
+    """Version of the application: begins the tags of its images and the names of its releases.
+
+    Example: 1.4.2
+    """
     servers: Annotated[dict[Name, Server], Field(min_length=1)]
     """Servers by name."""
     services: dict[Name, Service] = {}

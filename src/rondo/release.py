@@ -166,6 +166,7 @@ class Source:
 
     commit: str = ""
     dirty: bool = False
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +188,10 @@ class Release:
     @property
     def id(self) -> str:
         """Name for people: commit, whether the tree was clean, and the content's digest."""
+        version = f"{self.source.version}-" if self.source.version else ""
         commit = self.source.commit[:10] or "nogit"
-        return f"{commit}{'-dirty' if self.source.dirty else ''}.{self.content[:8]}"
+        dirty = "-dirty" if self.source.dirty else ""
+        return f"{version}{commit}{dirty}.{self.content[:8]}"
 
     def on(self, names: Iterable[str]) -> Release:
         """Return the part of the release that concerns these servers."""
@@ -210,9 +213,11 @@ def slot_names(name: str, replicas: int) -> tuple[str, ...]:
     return tuple(f"{name}-{number}" for number in range(1, replicas + 1))
 
 
-def image_reference(project: str, service: str, image_digest: str) -> str:
+def image_reference(inventory: Inventory, service: str, image_digest: str) -> str:
     """Return the tag of a built image: the digest of its context, Dockerfile and arguments."""
-    return f"rondo/{project}/{service}:{image_digest}"
+    version = f"{inventory.version}-" if inventory.version else ""
+    prefix = inventory.settings.image_prefix
+    return f"{prefix}/{inventory.project}/{service}:{version}{image_digest}"
 
 
 def _limit_options(limits: Limits, logs: Logs) -> Iterator[str]:
@@ -229,7 +234,8 @@ def _limit_options(limits: Limits, logs: Logs) -> Iterator[str]:
 def _volume_options(project: str, volumes: Iterable[Volume]) -> Iterator[str]:
     for volume in volumes:
         absolute = volume.source.startswith("/")
-        source = volume.source if absolute else f"{project}-{volume.source}"
+        # No name holds an underscore, so two projects' volumes cannot be the same.
+        source = volume.source if absolute else f"{project}_{volume.source}"
         yield f"--volume={source}:{volume.target}{':ro' if volume.read_only else ''}"
 
 

@@ -235,6 +235,12 @@ HeaderValue = Annotated[
     Word("a header's value", r"[ -#%-~]{1,4096}", "camera=()", "printable ASCII without a $"),
 ]
 OptionName = Annotated[str, Word("an option", r"[a-z][a-z0-9-]{0,63}", "reload-on-rss")]
+ImagePrefix = Annotated[
+    str, Word("the beginning of image names", rf"{_IMAGE_PART}(/{_IMAGE_PART})*", "acme/web")
+]
+Version = Annotated[
+    str, Word("a version", r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", "1.4.2", numeric=True)
+]
 Image = Annotated[
     str,
     Word(

@@ -11,6 +11,8 @@ from rondo.release import (
     Container,
     Instance,
     Release,
+    Source,
+    image_reference,
     make_release,
     run_options,
     servers_of,
@@ -25,6 +27,14 @@ def container(wanted: Release, name: str, server: str = "web-1") -> Container:
 
 def specs(wanted: Release) -> dict[str, str]:
     return {each.name: each.digest for each in wanted.servers["web-1"].containers}
+
+
+def test_version_begins_tags_and_releases() -> None:
+    declared = inventory(version="1.4.2", settings={"image_prefix": "acme/web"})
+    assert image_reference(declared, "backend", "cafe") == "acme/web/shop/backend:1.4.2-cafe"
+    assert image_reference(inventory(), "backend", "cafe") == "rondo/shop/backend:cafe"
+    named = replace(release(), source=Source("0123456789abcdef", version="1.4.2"))
+    assert named.id == f"1.4.2-0123456789.{named.content[:8]}"
 
 
 def test_same_parts_make_the_same_release() -> None:
