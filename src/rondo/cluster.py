@@ -7,12 +7,13 @@ import getpass
 import socket
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from rondo.errors import LockedError, RondoError
 from rondo.events import Emit, Event
 from rondo.layout import Layout
-from rondo.plan import CarryImage, Order, Phase, Plan, Step
+from rondo.plan import CarryImage, FillSlot, Order, Phase, Plan, Step
 from rondo.scripts import observing, script
 from rondo.state import ServerState, parse
 
@@ -98,38 +99,70 @@ def locked(fleet: Fleet, names: Sequence[str], project: str, purpose: str) -> It
 def apply(plan: Plan, fleet: Fleet, applier: Applier, emit: Emit) -> None:
     """Carry out a plan, phase by phase; a phase that fails is the last one.
 
-    Raises the RondoError of the steps that failed.
+    Raises the RondoError of the steps that failed, with what serves where from now on.
     """
-    for phase in plan.phases:
-        emit(Event("phase", phase.name))
-        _apply_phase(phase, fleet, applier, emit)
-
-
-def _apply_phase(phase: Phase, fleet: Fleet, applier: Applier, emit: Emit) -> None:
-    def all_steps(remote: Remote) -> None:
-        for step in phase.on(remote.name):
-            _apply_step(step, fleet, applier, emit)
-
-    if phase.order is Order.TOGETHER:
-        everywhere(fleet, phase.servers, all_steps)
-        return
-    for name in phase.servers:
-        everywhere(fleet, [name], all_steps)
-
-
-def _apply_step(step: Step, fleet: Fleet, applier: Applier, emit: Emit) -> None:
-    emit(Event("start", f"{step.title} ({step.reason})", step.server))
-    began = time.monotonic()
+    course = _Course(fleet, applier, emit)
     try:
+        for phase in plan.phases:
+            emit(Event("phase", phase.name))
+            course.take(phase)
+    except RondoError as error:
+        raise type(error)(f"{error}\n{standing(plan, course.filled)}") from None
+
+
+def standing(plan: Plan, filled: Sequence[FillSlot]) -> str:
+    """Say which slots a plan that was cut short has moved, and which serve what they did."""
+    moved = {(step.server, step.slot.name) for step in filled}
+    if not moved:
+        return "Nothing was switched: every slot serves what it did before."
+    every = [(step.server, step.slot.name) for step in plan.steps if isinstance(step, FillSlot)]
+    left = [slot for slot in every if slot not in moved]
+    named = ", ".join(f"{server} {slot}" for server, slot in every if (server, slot) in moved)
+    rest = ", ".join(f"{server} {slot}" for server, slot in left) or "none"
+    return (
+        f"On release {plan.release} are: {named}. Not moved: {rest}. "
+        "Mend the cause and run `fab deploy` again: it does what is left."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """One way through a plan, with what was done on it."""
+
+    fleet: Fleet
+    applier: Applier
+    emit: Emit
+    filled: list[FillSlot] = field(default_factory=list)
+
+    def take(self, phase: Phase) -> None:
+        def all_steps(remote: Remote) -> None:
+            for step in phase.on(remote.name):
+                self._step(step)
+
+        if phase.order is Order.TOGETHER:
+            everywhere(self.fleet, phase.servers, all_steps)
+            return
+        for name in phase.servers:
+            everywhere(self.fleet, [name], all_steps)
+
+    def _step(self, step: Step) -> None:
+        self.emit(Event("start", f"{step.title} ({step.reason})", step.server))
+        began = time.monotonic()
+        try:
+            self._do(step)
+        except BaseException as error:
+            seconds = time.monotonic() - began
+            self.emit(Event("failed", f"{step.title} failed\n{error}", step.server, seconds))
+            raise
+        self.emit(Event("done", step.title, step.server, time.monotonic() - began))
+
+    def _do(self, step: Step) -> None:
         if isinstance(step, CarryImage):
-            _carry(step, fleet)
+            _carry(step, self.fleet)
         else:
-            applier(step, fleet[step.server])
-    except BaseException as error:
-        seconds = time.monotonic() - began
-        emit(Event("failed", f"{step.title} failed\n{error}", step.server, seconds))
-        raise
-    emit(Event("done", step.title, step.server, time.monotonic() - began))
+            self.applier(step, self.fleet[step.server])
+        if isinstance(step, FillSlot):
+            self.filled.append(step)
 
 
 def _carry(step: CarryImage, fleet: Fleet) -> None:
