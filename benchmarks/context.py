@@ -30,7 +30,7 @@ BYTES = 10_300
 FOLDER = "/var/lib/rondo/benchmark"
 KEPT = f"{FOLDER}/contexts/app"
 RULES = ".git\nnode_modules\n**/*.pyc\n**/__pycache__\n*.md\n!README.md\ndist\n.venv\n"
-BY_HAND = f"rm -rf {FOLDER}/hand; mkdir -p {FOLDER}/hand; tar -x -f - -C {FOLDER}/hand"
+BY_HAND = f"mkdir -p {FOLDER}/hand; tar -x -f - -C {FOLDER}/hand"
 
 
 def make_tree(root: Path) -> None:
@@ -64,7 +64,7 @@ def measure(remote: Remote, root: Path, rounds: int) -> dict[str, list[float]]:
     """Run every case in every round."""
     times: dict[str, list[float]] = defaultdict(list)
     for number in range(rounds):
-        remote.run(f"rm -rf {FOLDER}/contexts", step="start from nothing")
+        remote.run(f"rm -rf {FOLDER}", step="start from nothing")
         content = list(context.tar(context.read(root, {})))
         by_hand = seconds(lambda: remote.run(BY_HAND, step="unpack by hand", stdin=content))  # noqa: B023
         times["tar | ssh tar, by hand"].append(by_hand)
