@@ -31,10 +31,10 @@ Emit = Callable[[Event], None]
 
 
 def journal(path: Path) -> Emit:
-    """Return a sink that appends each event to a file, one JSON object a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Return a sink that appends each event to a file, one JSON object a line; no event, no file."""
 
     def write(event: Event) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(event)) + "\n")
 

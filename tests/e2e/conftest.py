@@ -1,0 +1,86 @@
+"""One lab for all tests of real servers, beside that of `make demo`, and one shop on it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from clients import Site
+from shop import ROOT, settle
+
+from rondo import lab
+from rondo.lab import places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shop import Operator
+
+    from rondo.lab import Lab
+
+# RONDO_TEST_LAB=keep leaves the servers for the next run, which is then faster and less thorough.
+KEEP = os.environ.get("RONDO_TEST_LAB") == "keep"
+USUAL = {
+    "services": {
+        "backend": {
+            "environment": {"SHOP_DRILLS": "1", "SHOP_UNLIMITED_STOCK": "1"},
+            "processes": 1,
+            "stop_grace": 10,
+            "health": {"interval": "50ms", "deadline": 20},
+        },
+        "frontend": {"health": {"interval": "50ms"}},
+    }
+}
+WIPE = """
+docker ps --all --quiet --filter label=rondo.project | xargs -r docker rm --force --volumes
+docker volume ls --quiet --filter name=^shop- | xargs -r docker volume rm
+rm -rf /var/lib/rondo/* /etc/nginx/conf.d/rondo-shop*
+systemctl try-reload-or-restart nginx 2>/dev/null || :
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def apart() -> Iterator[None]:
+    """Let the tests have a lab of their own: what `make demo` deployed stays as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RONDO_LAB", f"{places.default_name(ROOT)}-test")
+        patch.chdir(ROOT)
+        yield
+
+
+@pytest.fixture(scope="session")
+def servers(apart: None) -> Iterator[Lab]:
+    """Give two fresh servers; they are gone in the end, the images for the next time are kept."""
+    if not KEEP:
+        lab.down()
+    yield lab.up(2, report=print)
+    if not KEEP:
+        lab.down()
+
+
+@pytest.fixture(scope="session")
+def deployed(servers: Lab, tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    """Give an operator who has deployed the shop for the first time."""
+    operator = settle(tmp_path_factory.mktemp("operator"), servers, USUAL)
+    if KEEP:
+        for machine in operator.machines:
+            machine.run(WIPE)
+    operator.fab("bootstrap", "--apply")
+    operator.first.append(operator.fab("deploy"))
+    return operator
+
+
+@pytest.fixture
+def shop(deployed: Operator) -> Iterator[Operator]:
+    """Give the shop as it usually is, whatever the test before has left."""
+    yield deployed
+    deployed.restore()
+    if deployed.fab("plan", code=None).code:
+        deployed.fab("deploy")
+
+
+@pytest.fixture
+def sites(deployed: Operator) -> tuple[Site, ...]:
+    """Give the shop as each of its servers serves it."""
+    return tuple(Site(each.address, deployed.lab.authority) for each in deployed.machines)
