@@ -38,7 +38,7 @@ for case in /lint/*/; do
         cd "$case" && tar -cf - . | tar -xf - -C /
         nginx -t -c /nginx-lint.conf 2>&1
         echo "exit $?"
-        find . -type f | while read -r file; do rm -f "/$file"; done
+        find . -type f | sed 's|^|/|' | xargs rm -f
     ) | sed "s|^|${name##*/}\t|"
 done
 """
