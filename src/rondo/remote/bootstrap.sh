@@ -73,17 +73,25 @@ time_zone() {
     [ ! -e /etc/timezone ] || printf '%s\n' "$zone" >/etc/timezone
 }
 
+# Listening addresses from which the world may be reached: neither loopback nor private.
+PRIVATE='^(127|10|169[.]254|192[.]168|172[.](1[6-9]|2[0-9]|3[01])|100[.](6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))[.]'
+PRIVATE6='^\\[(::1|::ffff:127[.].*|f[cd][0-9a-f]*:.*|fe80:.*)\\]'
+
 # Rondo opens no port and touches no firewall; what is open beside ours is worth knowing.
 note_ports() {
     command -v ss >/dev/null || return 0
-    ss -ltnpH | awk '
+    ss -ltnpH | awk -v private="$PRIVATE" -v private6="$PRIVATE6" '
         { port = $4; sub(/.*:/, "", port); process = "?"
           if (match($0, /\(\("[^"]*"/)) process = substr($0, RSTART + 3, RLENGTH - 4) }
-        $4 ~ /^(127\.|\[::1\]|\[::ffff:127\.)/ || $4 ~ /%lo:/ { next }
+        $4 ~ private || $4 ~ private6 { next }
         port == 80 || port == 443 || process == "sshd" || (process == "systemd" && port == 22) { next }
         { print port " (" process ")" }' | sort -un | while IFS= read -r open; do
-        tell note ports "port $open listens on a public address"
+        tell note ports "port $open listens on every or on a public address"
     done
+    note_firewall
+}
+
+note_firewall() {
     if command -v ufw >/dev/null && ufw status | grep -q '^Status: active' &&
         ! ufw status | grep -Eq '^(80|443|80,443/tcp|Nginx|WWW|[^ ]*HTTP)'; then
         tell note ports 'the firewall ufw is on and names neither 80 nor 443; Rondo leaves it alone: ufw allow 80,443/tcp'
