@@ -6,7 +6,7 @@ import json
 import subprocess
 import threading
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rondo.errors import RondoError
@@ -42,7 +42,7 @@ def process(arguments: Iterable[str], **options: Any) -> Iterator[subprocess.Pop
             try:
                 yield child
             except BaseException:
-                child.terminate()
+                _end(child)
                 raise
     finally:
         with _running_lock:
@@ -59,7 +59,14 @@ def stop_all() -> None:
     _stopping.set()
     with _running_lock:
         for child in _running:
-            child.terminate()
+            _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    # Not by a gentler signal: unshare keeps those from what it runs. An engine stops what it does
+    # for a client that is gone.
+    with suppress(PermissionError):  # sudo is not ours to kill; Ctrl-C reaches it by the terminal
+        child.kill()
 
 
 def run(

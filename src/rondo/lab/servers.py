@@ -25,7 +25,13 @@ _ROLE = f"{LABEL}.role"
 _NAME = f"{LABEL}.server"
 _FRONT = f"{LABEL}.front"
 _PRIVATE = f"{LABEL}.private"
-_READY_DEADLINE = 90
+_READY_DEADLINE = 180
+_READY = (Path(__file__).parent / "ready.sh").read_text()
+_STARVED = (
+    "this machine has no inotify instances left for the systemd of {named} (14 servers use up the "
+    "usual 128); remove some servers, or allow more (sudo sysctl fs.inotify.max_user_instances=1024)"
+    "; then docker restart {named}"
+)
 _UNCONFINED = (
     *(f"--security-opt={name}=unconfined" for name in ("seccomp", "apparmor", "systempaths")),
     "--device-cgroup-rule=a *:* rwm",
@@ -173,14 +179,12 @@ def listing(place: Place) -> tuple[LabServer, ...]:
 
 def ready(named: str, address: str) -> list[str]:
     """Wait until a server's sshd and engine answer; give its host keys."""
-    script = (
-        "systemctl is-system-running --wait; docker info >/dev/null && "
-        "cat /etc/ssh/ssh_host_*_key.pub"
-    )
     limit = time.monotonic() + _READY_DEADLINE
     while time.monotonic() < limit and not engine.stopping():
-        answer = engine.try_docker("exec", named, "sh", "-c", f"{{ {script}; }} 2>/dev/null")
-        if answer is not None and _ssh_answers(address):
+        answer = engine.try_docker("exec", named, "sh", "-c", f"{{ {_READY}\n}} 2>/dev/null") or ""
+        if "starved" in answer:
+            raise LabError(_STARVED.format(named=named))
+        if answer and _ssh_answers(address):
             return [line for line in answer.splitlines() if " " in line]
         time.sleep(0.1)
     raise LabError(
