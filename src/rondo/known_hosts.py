@@ -55,7 +55,7 @@ class Entry:
 
     def names(self, host: str) -> bool:
         """Tell whether the line is about a host, as OpenSSH would."""
-        if any(p.startswith("!") and fnmatchcase(host, p[1:]) for p in self.patterns):
+        if any(p.startswith("!") and _matches(p[1:], host) for p in self.patterns):
             return False
         return any(_matches(pattern, host) for pattern in self.patterns)
 

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
 
-DEFAULT_USER = "deploy"
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 _LEAST_TIMEOUT = 0.1
+_SILENCES = 3
 _RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256")
 # Authenticated encryption spares Python a second pass over every packet.
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
@@ -58,7 +58,8 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
         super().__init__(
             target.host, user=target.user, port=target.port, config=options.config, gateway=jump
         )
-        self.user = target.user or self.ssh_config.get("user", DEFAULT_USER)
+        configured = self.ssh_config.get("user") or target.usual_user or self.config.user
+        self.user = target.user or configured
         self.client = paramiko.SSHClient()
         self.client.set_missing_host_key_policy(_Policy(target, options.verifier))
 
@@ -92,6 +93,8 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
                 raise AccessError(f"{self.target.name}: the connection was closed")
             if not self.is_connected:
                 self._open_with_retries()
+            if self.abandoned:
+                self.client.close()
 
     def abandon(self) -> None:
         """Close at once and for good, from any thread."""
@@ -145,13 +148,20 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
     def _transport(self, sock: Any, **choices: Any) -> paramiko.Transport:  # noqa: ANN401
         transport = paramiko.Transport(sock, **choices)
         if isinstance(sock, socket.socket):
-            # Without this each command waits 40 ms for an acknowledgement (Nagle's algorithm).
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._tune(sock)
         security = transport.get_security_options()
         kinds = _signatures(self.options.verifier.kinds(self.known_as))
         security.key_types = _first(kinds, security.key_types)
         security.ciphers = _first(_CIPHERS, security.ciphers)
         return transport
+
+    def _tune(self, sock: socket.socket) -> None:
+        # Without this each command waits 40 ms for an acknowledgement (Nagle's algorithm).
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # paramiko would wait for ever for a peer that is gone; the kernel counts its silence.
+            patience = round(_SILENCES * self.options.keepalive * 1000)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
 
     def _plainly(self, error: Exception) -> RondoError:
         if isinstance(error, RondoError):

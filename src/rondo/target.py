@@ -25,6 +25,8 @@ class Target:
     name: str
     host: str
     user: str | None = None
+    usual_user: str | None = None
+    """Who logs in if nothing says otherwise; None for the operator's own name."""
     port: int | None = None
     key: Path | None = None
     only_key: bool = True
@@ -70,6 +72,7 @@ def of_server(name: str, server: Server, root: Path) -> Target:
         name=name,
         host=server.address,
         user=server.user if "user" in given else None,
+        usual_user=server.user,
         port=server.port if "port" in given else None,
         key=key,
         jump=server.jump,

@@ -73,8 +73,9 @@ class TestEach:
         with pytest.raises(AccessError, match="connection was closed"):
             fleet["web-1"].run("true", step="look")
 
-    def test_a_plain_target_is_a_server_too(self, project: Project, sshd: Sshd) -> None:
-        target = f"{USER}@127.0.0.1:{sshd.port}"
+    @pytest.mark.parametrize("user", ["", f"{USER}@"], ids=["own name", "user"])
+    def test_a_plain_target_is_a_server_too(self, project: Project, sshd: Sshd, user: str) -> None:
+        target = f"{user}127.0.0.1:{sshd.port}"
         (Path.home() / ".ssh" / "config").write_text(f"Host 127.0.0.1\n  IdentityFile {sshd.key}\n")
         with project.fleet(extra=[target]) as fleet:
             assert fleet[target].run("echo here", step="look").stdout == "here\n"
