@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,10 +89,10 @@ class Spare:
         return {int(line.rpartition(":")[2]) for line in said.split()}
 
     def get(self, host: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(self.address, timeout=10)
-        connection.request("GET", "/", headers={"Host": host})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        with closing(http.client.HTTPConnection(self.address, timeout=10)) as connection:
+            connection.request("GET", "/", headers={"Host": host})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
 
 
 def ignore(_: str) -> None:
