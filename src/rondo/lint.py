@@ -38,7 +38,7 @@ def lint(
     files = render.render_all(inventory, templates)
     own = own_dockerfiles(inventory, root)
     checks: tuple[tuple[str, Callable[[], list[Finding]]], ...] = (
-        (f"nginx -t in {nginx_image}", lambda: trial.check(inventory, files, nginx_image)),
+        ("nginx -t", lambda: trial.check(inventory, files, nginx_image)),
         ("gixy", lambda: check_gixy(_matching(files, "*.conf"))),
         ("hadolint", lambda: check_hadolint(_matching(files, "Dockerfile"))),
         ("hadolint of your own Dockerfiles", lambda: check_hadolint(own, ("error",))),

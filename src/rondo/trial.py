@@ -74,28 +74,36 @@ def try_cases(cases: Sequence[Case], image: str = IMAGE) -> list[Finding]:
     """Let Nginx read each case."""
     if not cases:
         return []
-    missing = _have_image(image)
-    if missing:
-        return [missing]
+    found = find_image(image)
+    if isinstance(found, Finding):
+        return [found]
     command = ("docker", "run", "--rm", "--interactive", "--network", "none")
-    container = (*command, "--entrypoint", "sh", image, "-c", _SCRIPT)
+    container = (*command, "--entrypoint", "sh", found, "-c", _SCRIPT)
     answer = run("nginx", container, _packed(cases))
     if isinstance(answer, Finding):
         return [answer]
     return [finding for case in cases for finding in _read_nginx(case, answer)]
 
 
-def _have_image(image: str) -> Finding | None:
-    """Return why an image cannot be had."""
+def find_image(wanted: str = IMAGE) -> str | Finding:
+    """Return an image with Nginx: the wanted one, any other that is here, or the wanted one pulled.
+
+    Any Nginx reads the files as the servers' own does, and the lab's works without a network.
+    """
     if shutil.which("docker") is None:
         message = "docker is not installed here, so nginx -t cannot run: install Docker Engine"
         return Finding("nginx", "", None, message)
-    if not isinstance(run("nginx", ("docker", "image", "inspect", image)), Finding):
-        return None
-    pulled = run("nginx", ("docker", "pull", "--quiet", image))
+    if not isinstance(run("nginx", ("docker", "image", "inspect", wanted)), Finding):
+        return wanted
+    listed = run("nginx", ("docker", "images", "--format", "{{.Repository}} {{.ID}}"))
+    for line in () if isinstance(listed, Finding) else listed.splitlines():
+        repository, _, image = line.partition(" ")
+        if repository == "nginx" or repository.endswith("/nginx"):
+            return image
+    pulled = run("nginx", ("docker", "pull", "--quiet", wanted))
     if not isinstance(pulled, Finding):
-        return None
-    message = f"the image {image} cannot be had, so nginx -t cannot run: {pulled.message}"
+        return wanted
+    message = f"the image {wanted} cannot be had, so nginx -t cannot run: {pulled.message}"
     return Finding("nginx", "", None, message)
 
 

@@ -136,12 +136,12 @@ SOURCES = {
 }
 
 
-def docker(*arguments: str, stdin: bytes | None = None) -> str:
+def docker(*arguments: str, stdin: bytes | None = None, stderr: bool = False) -> str:
     """Run docker; its output, or an error that shows what it said."""
     done = subprocess.run(("docker", *arguments), input=stdin, capture_output=True, check=False)
     if done.returncode:
         raise AssertionError(f"docker {' '.join(arguments)}:\n{done.stderr.decode()[-3000:]}")
-    return done.stdout.decode().strip()
+    return (done.stderr if stderr else done.stdout).decode().strip()
 
 
 def until(true: Callable[[], Any], seconds: float = 20) -> Any:  # noqa: ANN401
@@ -153,17 +153,27 @@ def until(true: Callable[[], Any], seconds: float = 20) -> Any:  # noqa: ANN401
     return answer
 
 
+def substitute(name: str) -> str:
+    """Return the lab's image that stands in for a published one, or nothing."""
+    label, form = "--filter=label=rondo.lab", "{{.Repository}} {{.ID}}"
+    wanted = "/" + name.partition(":")[0]
+    listed = docker("images", label, "--format", form).splitlines()
+    return next((x.split()[1] for x in listed if x.split()[0].endswith(wanted)), "")
+
+
 @contextlib.contextmanager
 def published_images() -> Iterator[None]:
-    """Have the published images under their usual names, from the lab's registry if need be."""
+    """Have the published images under their usual names, made by the lab if need be."""
     missing = [name for name in PUBLISHED if not docker("images", "--quiet", name)]
-    registry = lab.up(2, report=lambda _: None).registry if missing else ""
+    if not all(map(substitute, missing)):
+        lab.up(2, report=lambda _: None)
     for name in missing:
-        docker("pull", "--quiet", f"{registry}/library/{name}")
-        docker("tag", f"{registry}/library/{name}", name)
-    yield
-    for name in missing:
-        docker("rmi", name, f"{registry}/library/{name}")
+        docker("tag", substitute(name), name)
+    try:
+        yield
+    finally:
+        for name in missing:
+            docker("rmi", name)
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,20 @@ def test_without_docker_nginx_was_not_asked(
     ]
 
 
+def test_an_image_that_cannot_be_had_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A docker with no images and no registry."""
+    (tmp_path / "docker").write_text(
+        "#!/bin/sh\n[ $1 = images ] || { echo no such host >&2; exit 1; }\n"
+    )
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    found = trial.check(Inventory.model_validate(ONE_NAME), FILES)
+    said = "so nginx -t cannot run: did not run (exit code 1): no such host"
+    assert [each.message for each in found] == [f"the image nginx:stable cannot be had, {said}"]
+
+
 CASE = trial.Case("server-web-1", {}, {"/etc/nginx/conf.d/a.conf": "servers/web-1/a.conf"})
 
 
