@@ -106,7 +106,8 @@ def _ask(question: str) -> bool:
 def _names(loaded: Loaded, text: str) -> list[str]:
     known = loaded.inventory.servers
     names = [name.strip() for name in text.split(",") if name.strip()] or list(known)
-    unknown = [name for name in names if name not in known]
+    # A bastion that is no server of the inventory is named by its login.
+    unknown = [name for name in names if name not in known and "@" not in name]
     if unknown:
         raise InputError(f"no server {', '.join(unknown)}; there are: {', '.join(known)}")
     return names
