@@ -31,7 +31,7 @@ Emit = Callable[[Event], None]
 
 
 def journal(path: Path) -> Emit:
-    """Return a sink that appends each event to a file, one JSON object a line; no event, no file."""
+    """Return a sink that appends each event to a file, one JSON object a line; none, no file."""
 
     def write(event: Event) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

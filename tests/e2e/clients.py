@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHOP = "shop.example.com"
+SHOP_PAGES = (
+    ("GET", "/"),
+    ("POST", "/api/slow/?seconds=0"),
+    ("GET", "/api/whoami"),
+    ("POST", "/api/slow/?seconds=0.2"),
+)
 
 
 @dataclass(frozen=True)
@@ -131,18 +137,13 @@ class Watch:
     """
 
     sites: Sequence[Site]
+    pages: tuple[tuple[str, str], ...] = SHOP_PAGES
     asked: int = 0
     wrong: list[str] = field(default_factory=list)
     releases: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
-    PAGES = (
-        ("GET", "/"),
-        ("POST", "/api/slow/?seconds=0"),
-        ("GET", "/api/whoami"),
-        ("POST", "/api/slow/?seconds=0.2"),
-    )
     LONGEST = 600.0
 
     def __enter__(self) -> Self:
@@ -160,7 +161,7 @@ class Watch:
     def _visit(self, site: Site) -> None:
         end = time.monotonic() + self.LONGEST
         while not self._stop.is_set() and time.monotonic() < end:
-            for method, path in self.PAGES:
+            for method, path in self.pages:
                 self._look(site, method, path)
             self._stop.wait(0.02)
 

@@ -44,7 +44,8 @@ systemctl try-reload-or-restart nginx 2>/dev/null || :
 def apart() -> Iterator[None]:
     """Let the tests have a lab of their own: what `make demo` deployed stays as it is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RONDO_LAB", f"{places.default_name(ROOT)}-test")
+        name = os.environ.get("RONDO_LAB") or f"{places.default_name(ROOT)}-test"
+        patch.setenv("RONDO_LAB", name)
         patch.chdir(ROOT)
         yield
 
