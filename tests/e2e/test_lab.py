@@ -24,8 +24,8 @@ PYTHON_IMAGE = """
 FROM python:3.11-slim
 RUN pip install --no-cache-dir six && python -c 'import six'
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir six
-RUN pip install --no-cache-dir --prefix=/install six \
-    && test -f /install/lib/python3.11/site-packages/six.py
+RUN pip install --no-cache-dir --prefix=/install toml \
+    && test -d /install/lib/python3.11/site-packages/toml
 FROM debian:bookworm-slim
 COPY --from=0 /install /usr/local
 """

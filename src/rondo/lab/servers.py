@@ -29,8 +29,8 @@ _READY_DEADLINE = 180
 _READY = (Path(__file__).parent / "ready.sh").read_text()
 _STARVED = (
     "this machine has no inotify instances left for the systemd of {named} (14 servers use up the "
-    "usual 128); remove some servers, or allow more (sudo sysctl fs.inotify.max_user_instances=1024)"
-    "; then docker restart {named}"
+    "usual 128); remove some servers, or allow more: sudo sysctl "
+    "fs.inotify.max_user_instances=1024; then: docker restart {named}"
 )
 _UNCONFINED = (
     *(f"--security-opt={name}=unconfined" for name in ("seccomp", "apparmor", "systempaths")),
