@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rondo import context, plan
+from rondo import context, steps
 from rondo.errors import RemoteError
 from rondo.events import Emit, Event, Kind
 from rondo.layout import Layout
@@ -83,7 +83,7 @@ class Applier:
         """Folders of the project on a server."""
         return Layout(self.project)
 
-    def __call__(self, step: plan.Step, remote: Remote) -> None:
+    def __call__(self, step: steps.Step, remote: Remote) -> None:
         """Carry out one step; raises RemoteError, with the old version still serving."""
         _ACTIONS[type(step)](self, step, remote)
 
@@ -106,7 +106,7 @@ class Applier:
         return Instance(new_instance(), remote.name, self.material.release.id)
 
 
-def _send_files(applier: Applier, step: plan.SendFiles, remote: Remote) -> None:
+def _send_files(applier: Applier, step: steps.SendFiles, remote: Remote) -> None:
     files = [
         *_environment_files(applier.material, step.environments),
         *_certificate_files(applier.material, step.certificates),
@@ -135,7 +135,7 @@ def _certificate_files(material: Material, sites: Iterable[str]) -> Iterator[Fil
         yield File(f"tls/{site}.pem", pair.chain, 0o644)
 
 
-def _send_context(applier: Applier, step: plan.SendContext, remote: Remote) -> None:
+def _send_context(applier: Applier, step: steps.SendContext, remote: Remote) -> None:
     service = step.image.service
     read = applier.material.contexts[service]
     folder = applier.layout.context(service)
@@ -144,7 +144,7 @@ def _send_context(applier: Applier, step: plan.SendContext, remote: Remote) -> N
     applier.emit(Event("line", f"sent {sent} bytes", remote.name))
 
 
-def _build(applier: Applier, step: plan.BuildImage, remote: Remote) -> None:
+def _build(applier: Applier, step: steps.BuildImage, remote: Remote) -> None:
     image = step.image
     options = [f"--build-arg={key}={value}" for key, value in image.arguments]
     if image.target:
@@ -162,7 +162,7 @@ def _build(applier: Applier, step: plan.BuildImage, remote: Remote) -> None:
     )
 
 
-def _pull(applier: Applier, step: plan.PullImage, remote: Remote) -> None:
+def _pull(applier: Applier, step: steps.PullImage, remote: Remote) -> None:
     remote.run(
         'docker pull "$1" 2>&1',
         step.reference,
@@ -176,7 +176,7 @@ def _secret_folder(applier: Applier, container: Container) -> str:
     return applier.layout.environment(container.environment)
 
 
-def _start_accessory(applier: Applier, step: plan.StartAccessory, remote: Remote) -> None:
+def _start_accessory(applier: Applier, step: steps.StartAccessory, remote: Remote) -> None:
     container = step.accessory.container
     instance = applier.instance(remote)
     remote.run(
@@ -199,7 +199,7 @@ def _start_accessory(applier: Applier, step: plan.StartAccessory, remote: Remote
     )
 
 
-def _release_command(applier: Applier, step: plan.RunReleaseCommand, remote: Remote) -> None:
+def _release_command(applier: Applier, step: steps.RunReleaseCommand, remote: Remote) -> None:
     container = step.container
     instance = applier.instance(remote)
     remote.run(
@@ -217,7 +217,7 @@ def _release_command(applier: Applier, step: plan.RunReleaseCommand, remote: Rem
     )
 
 
-def _install_config(applier: Applier, step: plan.InstallConfig, remote: Remote) -> None:
+def _install_config(applier: Applier, step: steps.InstallConfig, remote: Remote) -> None:
     remote.run(
         changing("site"),
         step.path,
@@ -234,7 +234,7 @@ def _nginx_user(applier: Applier, remote: Remote) -> str:
     return applier.states[remote.name].facts.nginx_user or "www-data"
 
 
-def _fill(applier: Applier, step: plan.FillSlot, remote: Remote) -> None:
+def _fill(applier: Applier, step: steps.FillSlot, remote: Remote) -> None:
     slot, gate, layout = step.slot, step.slot.gate, applier.layout
     container = slot.container
     instance = applier.instance(remote)
@@ -273,7 +273,7 @@ def _log_folder(layout: Layout, container: Container) -> str:
     return folder if any(folder in option for option in container.options) else ""
 
 
-def _start_worker(applier: Applier, step: plan.StartWorker, remote: Remote) -> None:
+def _start_worker(applier: Applier, step: steps.StartWorker, remote: Remote) -> None:
     container = step.worker.container
     instance = applier.instance(remote)
     remote.run(
@@ -296,7 +296,7 @@ def _start_worker(applier: Applier, step: plan.StartWorker, remote: Remote) -> N
     )
 
 
-def _empty(applier: Applier, step: plan.EmptySlot, remote: Remote) -> None:
+def _empty(applier: Applier, step: steps.EmptySlot, remote: Remote) -> None:
     remote.run(
         changing("slot"),
         "empty",
@@ -328,7 +328,7 @@ def _built_ids(remote: Remote, references: Iterable[str]) -> dict[str, str]:
     return dict(zip(names, answer.stdout.split(), strict=True))
 
 
-def _write_record(applier: Applier, step: plan.WriteRecord, remote: Remote) -> None:
+def _write_record(applier: Applier, step: steps.WriteRecord, remote: Remote) -> None:
     release = applier.material.release
     server = release.servers[remote.name]
     containers = (*server.containers, *(each.container for each in server.accessories))
@@ -346,7 +346,7 @@ def _write_record(applier: Applier, step: plan.WriteRecord, remote: Remote) -> N
     )
 
 
-def _prune(applier: Applier, step: plan.Prune, remote: Remote) -> None:
+def _prune(applier: Applier, step: steps.Prune, remote: Remote) -> None:
     state = applier.states[remote.name]
     kept = [state.records[name] for name in step.releases if name in state.records]
     server = applier.material.release.servers[remote.name]
@@ -374,24 +374,24 @@ def _strings(value: object) -> Iterator[str]:
         yield from (str(each) for each in value)
 
 
-def _not_here(_: Applier, step: plan.Step, remote: Remote) -> None:
+def _not_here(_: Applier, step: steps.Step, remote: Remote) -> None:
     raise RemoteError(f"{remote.name}: {step.title} takes two servers; this is a fault of Rondo")
 
 
-Action = Callable[[Applier, "plan.Step", "Remote"], None]
+Action = Callable[[Applier, "steps.Step", "Remote"], None]
 
-_ACTIONS: dict[type[plan.Step], Callable[..., Output | None]] = {
-    plan.SendFiles: _send_files,
-    plan.SendContext: _send_context,
-    plan.BuildImage: _build,
-    plan.PullImage: _pull,
-    plan.CarryImage: _not_here,
-    plan.StartAccessory: _start_accessory,
-    plan.RunReleaseCommand: _release_command,
-    plan.InstallConfig: _install_config,
-    plan.FillSlot: _fill,
-    plan.StartWorker: _start_worker,
-    plan.EmptySlot: _empty,
-    plan.WriteRecord: _write_record,
-    plan.Prune: _prune,
+_ACTIONS: dict[type[steps.Step], Callable[..., Output | None]] = {
+    steps.SendFiles: _send_files,
+    steps.SendContext: _send_context,
+    steps.BuildImage: _build,
+    steps.PullImage: _pull,
+    steps.CarryImage: _not_here,
+    steps.StartAccessory: _start_accessory,
+    steps.RunReleaseCommand: _release_command,
+    steps.InstallConfig: _install_config,
+    steps.FillSlot: _fill,
+    steps.StartWorker: _start_worker,
+    steps.EmptySlot: _empty,
+    steps.WriteRecord: _write_record,
+    steps.Prune: _prune,
 }

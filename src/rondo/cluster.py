@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 from rondo.errors import LockedError, RondoError
 from rondo.events import Emit, Event
 from rondo.layout import Layout
-from rondo.plan import CarryImage, FillSlot, Order, Phase, Plan, Step
+from rondo.plan import Order, Phase, Plan
 from rondo.scripts import observing, script
 from rondo.state import ServerState, parse
+from rondo.steps import CarryImage, FillSlot, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -17,15 +17,16 @@ from rondo.apply import new_instance
 from rondo.deploy import Intent, bytes_to_send, deploy, faults, intend
 from rondo.errors import EXIT_CHANGES, EXIT_DONE, EXIT_FAILED, InputError
 from rondo.events import Event, fan_out, journal
-from rondo.plan import InstallConfig, Plan, SendContext, Step
 from rondo.release import Instance
 from rondo.scripts import changing
 from rondo.status import ServerStatus, duration, mebibytes, summarise
+from rondo.steps import InstallConfig, SendContext, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from rondo.plan import Plan
     from rondo.server import Remote
     from rondo.session import Session
     from rondo.state import ServerState

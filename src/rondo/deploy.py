@@ -13,9 +13,10 @@ from rondo.errors import PreflightError, RondoError
 from rondo.events import Emit, Event, redacted
 from rondo.gather import Material, gather
 from rondo.layout import Layout
-from rondo.plan import BuildImage, FillSlot, Plan, Policy, SendContext, make_plan
+from rondo.plan import Plan, Policy, make_plan
 from rondo.preflight import Fault, Needs, preflight
 from rondo.redaction import Redactor
+from rondo.steps import BuildImage, FillSlot, SendContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

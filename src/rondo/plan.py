@@ -12,6 +12,22 @@ from typing import TYPE_CHECKING
 
 from rondo.layout import Layout
 from rondo.state import RunningContainer, ServerState, text_digest
+from rondo.steps import (
+    BuildImage,
+    CarryImage,
+    EmptySlot,
+    FillSlot,
+    InstallConfig,
+    Prune,
+    PullImage,
+    RunReleaseCommand,
+    SendContext,
+    SendFiles,
+    StartAccessory,
+    StartWorker,
+    Step,
+    WriteRecord,
+)
 
 if TYPE_CHECKING:
     from rondo.release import (
@@ -23,188 +39,6 @@ if TYPE_CHECKING:
         Upkeep,
         Worker,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing to do on one server, and why."""
-
-    server: str
-    reason: str
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class SendFiles(Step):
-    """Send environments and certificates."""
-
-    environments: tuple[str, ...] = ()
-    certificates: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        kinds = (("environment", self.environments), ("certificate", self.certificates))
-        return "send " + " and ".join(
-            f"{len(names)} {kind}{'s' * (len(names) > 1)}" for kind, names in kinds if names
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class SendContext(Step):
-    """Send a build context, whole or only what changed."""
-
-    image: BuiltImage
-    base: str = ""
-    """Digest of the manifest that the server has; empty when it has no earlier context."""
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        return f"send the context of {self.image.service}"
-
-
-@dataclass(frozen=True, slots=True)
-class BuildImage(Step):
-    """Build an image on the server."""
-
-    image: BuiltImage
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        return f"build {self.image.reference}"
-
-
-@dataclass(frozen=True, slots=True)
-class CarryImage(Step):
-    """Carry an image from the server that built it."""
-
-    reference: str
-    origin: str
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        return f"carry {self.reference} over from {self.origin}"
-
-
-@dataclass(frozen=True, slots=True)
-class PullImage(Step):
-    """Pull an image from its registry."""
-
-    reference: str
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        return f"pull {self.reference}"
-
-
-@dataclass(frozen=True, slots=True)
-class StartAccessory(Step):
-    """Start an accessory, and wait until it is ready."""
-
-    accessory: Upkeep
-    replaced: bool = False
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        return f"start {self.accessory.container.name} ({self.accessory.container.image})"
-
-
-@dataclass(frozen=True, slots=True)
-class RunReleaseCommand(Step):
-    """Run a service's release command in its new image."""
-
-    container: Container
-    deadline: float
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        container = self.container
-        return f"run `{' '.join(container.command)}` of {container.service}"
-
-
-@dataclass(frozen=True, slots=True)
-class InstallConfig(Step):
-    """Put a configuration file of Nginx in place and reload it."""
-
-    path: str
-    text: str
-    before: str | None = None
-    """Text on the server now; None when there is no file."""
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        return f"install {self.path} and reload Nginx"
-
-
-@dataclass(frozen=True, slots=True)
-class FillSlot(Step):
-    """Start a container, gate it, and switch the slot to it."""
-
-    slot: Slot
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        return f"fill {self.slot.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class StartWorker(Step):
-    """Stop a worker's old container and start the new one."""
-
-    worker: Worker
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        return f"start {self.worker.container.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class EmptySlot(Step):
-    """Drain a slot that is no longer declared, and remove its container."""
-
-    slot: str
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        return f"empty {self.slot}"
-
-
-@dataclass(frozen=True, slots=True)
-class WriteRecord(Step):
-    """Write the release record and make the release the one in force."""
-
-    release: str
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        return f"record release {self.release}"
-
-
-@dataclass(frozen=True, slots=True)
-class Prune(Step):
-    """Remove images, environments and records that no kept release needs."""
-
-    releases: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        """What is done, as an operator would say it."""
-        return "prune what no kept release needs"
 
 
 class Order(Enum):
@@ -286,12 +120,12 @@ class _Site:
                 yield worker, reason
 
     @property
-    def stale_accessories(self) -> Iterator[tuple[Upkeep, str, bool]]:
+    def stale_accessories(self) -> Iterator[tuple[Upkeep, str]]:
         for accessory in self.wanted.accessories:
             running = next(self.state.named(accessory.container.name), None)
             reason = _difference(accessory.container, running)
             if reason:
-                yield accessory, reason, running is not None
+                yield accessory, reason
 
     @property
     def surplus(self) -> Iterator[str]:
@@ -301,15 +135,6 @@ class _Site:
         there = (each for each in self.state.containers if each.kind != "accessory")
         names = dict.fromkeys([*self.state.slots, *(each.slot for each in there)])
         return (name for name in names if name and name not in declared)
-
-    @property
-    def leftovers(self) -> Iterator[str]:
-        """Slots with a candidate that an interrupted change left behind."""
-        for slot in self.wanted.slots:
-            kept = self.state.slots.get(slot.name)
-            others = [each for each in self.state.named(slot.name) if each.instance != kept]
-            if others and not _difference(slot.container, self.state.in_slot(slot.name)):
-                yield slot.name
 
 
 def _difference(wanted: Container, there: RunningContainer | None) -> str:
@@ -453,8 +278,8 @@ def _empties(sites: Iterable[_Site]) -> Iterator[Step]:
 
 def _accessories(sites: Iterable[_Site]) -> Iterator[Step]:
     for site in sites:
-        for accessory, reason, replaced in site.stale_accessories:
-            yield StartAccessory(site.server, reason, accessory, replaced)
+        for accessory, reason in site.stale_accessories:
+            yield StartAccessory(site.server, reason, accessory)
 
 
 def make_plan(release: Release, states: Mapping[str, ServerState], policy: Policy) -> Plan:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from rondo import plan
+from rondo import plan, steps
 from rondo.facts import Facts
 from rondo.inventory import Inventory
 from rondo.layout import Layout
@@ -149,9 +149,9 @@ class Simulation:
             self.states[step.server] = self.take(step, state)
         return self.states
 
-    def take(self, step: plan.Step, state: ServerState) -> ServerState:  # noqa: C901, PLR0911 - a table
+    def take(self, step: steps.Step, state: ServerState) -> ServerState:  # noqa: C901, PLR0911 - a table
         match step:
-            case plan.SendFiles():
+            case steps.SendFiles():
                 pairs = dict(self.wanted.servers[step.server].certificates)
                 sent = {name: pairs[name] for name in step.certificates}
                 return replace(
@@ -159,27 +159,27 @@ class Simulation:
                     environments=state.environments | set(step.environments),
                     certificates={**state.certificates, **sent},
                 )
-            case plan.SendContext(image=image):
+            case steps.SendContext(image=image):
                 return replace(state, manifests={**state.manifests, image.service: image.context})
-            case plan.BuildImage(image=image):
+            case steps.BuildImage(image=image):
                 assert state.manifests.get(image.service) == image.context
                 return self.with_image(state, image.reference)
-            case plan.CarryImage(reference=reference) | plan.PullImage(reference=reference):
+            case steps.CarryImage(reference=reference) | steps.PullImage(reference=reference):
                 return self.with_image(state, reference)
-            case plan.InstallConfig(path=path, text=text):
+            case steps.InstallConfig(path=path, text=text):
                 return replace(state, files={**state.files, path: text})
-            case plan.StartAccessory(accessory=accessory):
+            case steps.StartAccessory(accessory=accessory):
                 return self.started(state, accessory.container)
-            case plan.FillSlot(slot=slot):
+            case steps.FillSlot(slot=slot):
                 assert Layout("shop").gate_file in state.files, "no gate to ask"
                 return self.started(state, slot.container)
-            case plan.StartWorker(worker=worker):
+            case steps.StartWorker(worker=worker):
                 return self.started(state, worker.container)
-            case plan.EmptySlot(slot=slot):
+            case steps.EmptySlot(slot=slot):
                 slots = {name: each for name, each in state.slots.items() if name != slot}
                 rest = tuple(each for each in state.containers if each.slot != slot)
                 return replace(state, slots=slots, containers=rest)
-            case plan.WriteRecord():
+            case steps.WriteRecord():
                 return self.recorded(state, step.server)
         return state
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from house import deployed, release
 
 from rondo.cluster import standing
-from rondo.plan import FillSlot, Policy, make_plan
+from rondo.plan import Policy, make_plan
+from rondo.steps import FillSlot
 
 
 def test_failure_before_the_first_switch_says_that_nothing_moved() -> None:

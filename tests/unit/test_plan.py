@@ -10,7 +10,7 @@ from house import Simulation, bare, deployed, inventory, parts, release
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rondo import plan
+from rondo import plan, steps
 from rondo.layout import Layout
 from rondo.plan import Policy, make_plan
 from rondo.release import make_release
@@ -25,7 +25,7 @@ def kinds(made: plan.Plan, server: str) -> list[str]:
     return [type(step).__name__ for step in made.steps if step.server == server]
 
 
-def titles(made: plan.Plan, kind: type[plan.Step]) -> list[str]:
+def titles(made: plan.Plan, kind: type[steps.Step]) -> list[str]:
     return [f"{step.server}: {step.title}" for step in made.steps if isinstance(step, kind)]
 
 
@@ -87,11 +87,11 @@ def test_changed_backend_touches_no_frontend_and_no_accessory() -> None:
         declared, replace(old, images={**old.images, "backend": new.images["backend"]})
     )
     made = make_plan(wanted, states, Policy())
-    assert titles(made, plan.FillSlot) == [
+    assert titles(made, steps.FillSlot) == [
         f"{server}: fill backend-{number}" for server in ("web-1", "web-2") for number in (1, 2, 3)
     ]
-    assert not titles(made, plan.StartAccessory)
-    assert not titles(made, plan.InstallConfig)
+    assert not titles(made, steps.StartAccessory)
+    assert not titles(made, steps.InstallConfig)
 
 
 def test_live_slots_move_one_server_after_the_other() -> None:
@@ -102,7 +102,7 @@ def test_live_slots_move_one_server_after_the_other() -> None:
 
 def test_release_command_runs_once_for_the_whole_cluster() -> None:
     made = make_plan(release("2"), deployed(release()), Policy())
-    assert titles(made, plan.RunReleaseCommand) == [
+    assert titles(made, steps.RunReleaseCommand) == [
         "web-1: run `python manage.py migrate` of backend"
     ]
 
@@ -110,7 +110,7 @@ def test_release_command_runs_once_for_the_whole_cluster() -> None:
 def test_release_command_runs_on_a_server_that_was_selected() -> None:
     states = {"web-2": deployed(release())["web-2"]}
     made = make_plan(release("2"), states, Policy())
-    assert titles(made, plan.RunReleaseCommand) == [
+    assert titles(made, steps.RunReleaseCommand) == [
         "web-2: run `python manage.py migrate` of backend"
     ]
 
@@ -118,7 +118,7 @@ def test_release_command_runs_on_a_server_that_was_selected() -> None:
 def test_release_command_precedes_the_first_switch() -> None:
     made = make_plan(release("2"), deployed(release()), Policy())
     order = [type(step) for step in made.steps]
-    assert order.index(plan.RunReleaseCommand) < order.index(plan.FillSlot)
+    assert order.index(steps.RunReleaseCommand) < order.index(steps.FillSlot)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_drifted_slot_is_filled_again_and_says_why(changes: dict[str, str], reas
     states = deployed(release())
     changed_slot(states, "backend-2", **changes)
     made = make_plan(release(), states, Policy())
-    fills = [step for step in made.steps if isinstance(step, plan.FillSlot)]
+    fills = [step for step in made.steps if isinstance(step, steps.FillSlot)]
     assert [(step.server, step.slot.name, step.reason) for step in fills] == [
         ("web-1", "backend-2", reason)
     ]
@@ -143,7 +143,7 @@ def test_drifted_slot_is_filled_again_and_says_why(changes: dict[str, str], reas
 def test_stopped_container_needs_no_release_command() -> None:
     states = deployed(release())
     changed_slot(states, "backend-2", state="exited")
-    assert not titles(make_plan(release(), states, Policy()), plan.RunReleaseCommand)
+    assert not titles(make_plan(release(), states, Policy()), steps.RunReleaseCommand)
 
 
 def test_edited_file_is_told_from_a_changed_one() -> None:
@@ -163,7 +163,7 @@ def test_fewer_replicas_empty_their_slots_after_nginx_forgot_them() -> None:
     fewer = inventory(services={"backend": {"replicas": 2}})
     wanted = release(declared=fewer, site_configs=dict.fromkeys(fewer.servers, "site-2"))
     made = make_plan(wanted, states, Policy())
-    assert titles(made, plan.EmptySlot) == ["web-1: empty backend-3", "web-2: empty backend-3"]
+    assert titles(made, steps.EmptySlot) == ["web-1: empty backend-3", "web-2: empty backend-3"]
     names = [phase.name for phase in made.phases]
     assert names.index("site") < names.index("empty")
 
@@ -171,11 +171,11 @@ def test_fewer_replicas_empty_their_slots_after_nginx_forgot_them() -> None:
 def test_built_once_is_carried_to_the_others() -> None:
     wanted = release()
     made = make_plan(wanted, bare(wanted), Policy(build_once=True))
-    assert titles(made, plan.BuildImage) == [
+    assert titles(made, steps.BuildImage) == [
         "web-1: build rondo/shop/frontend:1",
         "web-1: build rondo/shop/backend:1",
     ]
-    assert titles(made, plan.CarryImage) == [
+    assert titles(made, steps.CarryImage) == [
         "web-2: carry rondo/shop/frontend:1 over from web-1",
         "web-2: carry rondo/shop/backend:1 over from web-1",
     ]
@@ -187,13 +187,13 @@ def test_image_by_digest_is_pulled_not_built() -> None:
     declared = inventory(services={"backend": None, "frontend": None, "api": service})
     wanted = make_release(declared, parts(declared))
     made = make_plan(wanted, bare(wanted), Policy())
-    assert f"web-1: pull {image}" in titles(made, plan.PullImage)
-    assert not titles(made, plan.BuildImage)
+    assert f"web-1: pull {image}" in titles(made, steps.PullImage)
+    assert not titles(made, steps.BuildImage)
 
 
 def test_earlier_context_is_the_base_of_the_next() -> None:
     made = make_plan(release("2"), deployed(release()), Policy())
-    bases = [step.base for step in made.steps if isinstance(step, plan.SendContext)]
+    bases = [step.base for step in made.steps if isinstance(step, steps.SendContext)]
     assert bases == ["manifest-frontend-1", "manifest-backend-1"] * 2
 
 
@@ -202,8 +202,8 @@ def test_context_that_is_there_already_is_not_sent_again() -> None:
     states = deployed(wanted)
     states["web-1"] = replace(states["web-1"], images={"postgres:15": "id"})
     made = make_plan(wanted, states, Policy())
-    assert not titles(made, plan.SendContext)
-    assert titles(made, plan.BuildImage) == [
+    assert not titles(made, steps.SendContext)
+    assert titles(made, steps.BuildImage) == [
         "web-1: build rondo/shop/frontend:1",
         "web-1: build rondo/shop/backend:1",
     ]
@@ -215,7 +215,7 @@ def test_oldest_releases_are_pruned_first() -> None:
     records = {f"r{number}": {"created": f"2026-01-0{number}"} for number in range(1, 7)}
     states["web-1"] = replace(states["web-1"], records=records)
     made = make_plan(wanted, states, Policy(keep_releases=3))
-    prune = next(step for step in made.steps if isinstance(step, plan.Prune))
+    prune = next(step for step in made.steps if isinstance(step, steps.Prune))
     assert prune.releases == (wanted.id, "r6", "r5")
 
 
