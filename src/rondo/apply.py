@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rondo import context, steps
+from rondo.docker import Instance, container_name, run_options
 from rondo.errors import RemoteError
 from rondo.events import Emit, Event, Kind
 from rondo.layout import Layout
 from rondo.record import make_record
-from rondo.release import Container, Instance, container_name, run_options
 from rondo.scripts import changing
 
 if TYPE_CHECKING:
     from rondo.gather import Material
     from rondo.inventory import BuildSettings
+    from rondo.release import Container
     from rondo.server import Output, Remote
     from rondo.state import ServerState
 
@@ -363,6 +364,7 @@ def _prune(applier: Applier, step: steps.Prune, remote: Remote) -> None:
         "\n".join(sorted(images)),
         "\n".join(sorted(environments)),
         "\n".join(step.releases),
+        "\n".join(sorted(applier.material.contexts)),
         step=step.title,
         deadline=300,
         survive=True,

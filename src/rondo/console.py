@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from rondo import bootstrap, certificates, cluster, looking, terminal
 from rondo.apply import new_instance
 from rondo.deploy import Intent, bytes_to_send, deploy, faults, intend
+from rondo.docker import Instance
 from rondo.errors import EXIT_CHANGES, EXIT_DONE, EXIT_FAILED, InputError
 from rondo.events import Event, fan_out, journal
-from rondo.release import Instance
 from rondo.scripts import changing
 from rondo.status import ServerStatus, duration, mebibytes, summarise
 from rondo.steps import InstallConfig, SendContext, Step

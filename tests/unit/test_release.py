@@ -7,16 +7,8 @@ from dataclasses import replace
 import pytest
 from house import inventory, parts, release
 
-from rondo.release import (
-    Container,
-    Instance,
-    Release,
-    Source,
-    image_reference,
-    make_release,
-    run_options,
-    servers_of,
-)
+from rondo.docker import Instance, run_options
+from rondo.release import Container, Release, Source, image_reference, make_release, servers_of
 
 INSTANCE = Instance(id="abcd1234", server="web-1", release="r1")
 

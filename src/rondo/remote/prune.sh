@@ -1,5 +1,6 @@
 # Remove what no kept release needs. Follows common.sh.
-# $1: project  $2: its folder  $3: kept images, one a line  $4: kept environments  $5: kept releases
+# $1: project  $2: its folder, then what is kept, one a line each:
+# $3: images  $4: environments  $5: releases  $6: services with a context
 # shellcheck shell=sh disable=SC2154
 
 project=$1
@@ -18,6 +19,10 @@ for folder in "$root"/releases/*/; do
     folder=${folder%/}
     [ -d "$folder" ] && [ ! -h "$folder" ] || continue
     holds "$5" "${folder##*/}" || rm -rf "$folder"
+done
+for context in "$root"/contexts/*; do
+    name=${context##*/}
+    holds "$6" "${name%.manifest}" || rm -rf "$context"
 done
 rm -rf "$root"/incoming.*
 docker image prune --force --filter "label=rondo.project=$project" >/dev/null 2>&1 || :

@@ -1,0 +1,145 @@
+"""What `docker run` is told: from a spec, and from the parts of an inventory a spec is made of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rondo.layout import Layout
+from rondo.secrets import SECRETS_FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rondo.inventory import Inventory, Limits, Logs, Volume
+    from rondo.release import AnyService, Container
+
+
+def _limit_options(limits: Limits, logs: Logs) -> Iterator[str]:
+    yield f"--pids-limit={limits.pids}"
+    if limits.memory is not None:
+        yield f"--memory={limits.memory}"
+    if limits.cpus is not None:
+        yield f"--cpus={limits.cpus:g}"
+    yield "--log-driver=json-file"
+    yield f"--log-opt=max-size={logs.max_size}"
+    yield f"--log-opt=max-file={logs.max_files}"
+
+
+def _volume_options(project: str, volumes: Iterable[Volume]) -> Iterator[str]:
+    for volume in volumes:
+        absolute = volume.source.startswith("/")
+        # No name holds an underscore, so two projects' volumes cannot be the same.
+        source = volume.source if absolute else f"{project}_{volume.source}"
+        yield f"--volume={source}:{volume.target}{':ro' if volume.read_only else ''}"
+
+
+def _host_options(inventory: Inventory, server: str) -> Iterator[str]:
+    """Name the accessories of other servers; on its own server Docker's network does it."""
+    for name, accessory in inventory.accessories.items():
+        address = inventory.servers[accessory.server].private_address
+        if accessory.server != server and address:
+            yield f"--add-host={name}:{address}"
+
+
+def service_options(
+    inventory: Inventory, server: str, service: AnyService, slot: str
+) -> tuple[str, ...]:
+    """Return the options of `docker run` for a slot or worker that no instance changes."""
+    layout, zone, replicas = (
+        Layout(inventory.project),
+        inventory.settings.time_zone,
+        service.replicas,
+    )
+    options = [
+        f"--network={layout.network}",
+        "--security-opt=no-new-privileges",
+        f"--stop-timeout={math.ceil(service.stop_grace)}",
+        f"--env=TZ={zone}",
+        f"--env=RONDO_REPLICAS={replicas}",
+        *_host_options(inventory, server),
+        *_limit_options(service.limits, service.logs),
+        *_volume_options(inventory.project, service.volumes),
+    ]
+    if service.logs.directory:
+        options.append(f"--volume={layout.container_logs(slot)}:{service.logs.directory}")
+    if service.user:
+        options.append(f"--user={service.user}")
+    return tuple(options)
+
+
+def accessory_options(inventory: Inventory, name: str) -> tuple[str, ...]:
+    """Return the options of `docker run` for an accessory; it listens on the private address."""
+    accessory = inventory.accessories[name]
+    address = inventory.servers[accessory.server].private_address
+    options = [
+        f"--network={Layout(inventory.project).network}",
+        f"--network-alias={name}",
+        f"--env=TZ={inventory.settings.time_zone}",
+        *_limit_options(accessory.limits, accessory.logs),
+        *_volume_options(inventory.project, accessory.volumes),
+    ]
+    if address and accessory.port:
+        options.append(f"--publish={address}:{accessory.port}:{accessory.port}")
+    return tuple(options)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One start of a container: what differs each time though the spec is the same."""
+
+    id: str
+    server: str
+    release: str
+
+
+def run_options(project: str, container: Container, instance: Instance) -> tuple[str, ...]:
+    """Return the arguments of `docker run` for one start of a container."""
+    layout = Layout(project)
+    folder = layout.environment(container.environment)
+    labels = {
+        "rondo.project": project,
+        "rondo.service": container.service,
+        "rondo.slot": container.name,
+        "rondo.kind": container.kind,
+        "rondo.spec": container.digest,
+        "rondo.instance": instance.id,
+        "rondo.release": instance.release,
+    }
+    variables = {
+        "RONDO_PROJECT": project,
+        "RONDO_SERVICE": container.service,
+        "RONDO_SLOT": container.name,
+        "RONDO_SERVER": instance.server,
+        "RONDO_RELEASE": instance.release,
+    }
+    mounts = [
+        f"--volume={folder}/secrets/{name}:{SECRETS_FOLDER}/{name}:ro" for name in container.secrets
+    ]
+    return (
+        f"--name={container_name(project, container, instance)}",
+        *(f"--label={key}={value}" for key, value in labels.items()),
+        f"--env-file={folder}/env",
+        *(f"--env={key}={value}" for key, value in variables.items()),
+        *_listen_options(layout, container, instance),
+        *mounts,
+        *container.options,
+        container.image,
+        *container.command,
+    )
+
+
+def _listen_options(layout: Layout, container: Container, instance: Instance) -> tuple[str, ...]:
+    if container.port is not None:
+        published = f"127.0.0.1:{container.port}:{container.container_port}"
+        return (f"--publish={published}", f"--env=RONDO_PORT={container.container_port}")
+    if container.traffic:
+        folder = layout.instance(container.name, instance.id)
+        return (f"--volume={folder}:{folder}", f"--env=RONDO_SOCKET={folder}/app.sock")
+    return ()
+
+
+def container_name(project: str, container: Container, instance: Instance) -> str:
+    """Return a name that tells people what it is; the tool itself goes by labels."""
+    return f"{project}-{container.name}-{instance.id}"
