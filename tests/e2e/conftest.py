@@ -15,11 +15,12 @@ from rondo.lab import places
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shop import Operator
+    from shop import Done, Operator
 
     from rondo.lab import Lab
 
-# RONDO_TEST_LAB=keep leaves the servers for the next run, which is then faster and less thorough.
+# RONDO_TEST_LAB=keep leaves servers and shop for the next run, which is then faster: nothing is
+# deployed for the first time.
 KEEP = os.environ.get("RONDO_TEST_LAB") == "keep"
 USUAL = {
     "services": {
@@ -32,12 +33,6 @@ USUAL = {
         "frontend": {"health": {"interval": "50ms"}},
     }
 }
-WIPE = """
-docker ps --all --quiet --filter label=rondo.project | xargs -r docker rm --force --volumes
-docker volume ls --quiet --filter name=^shop- | xargs -r docker volume rm
-rm -rf /var/lib/rondo/* /etc/nginx/conf.d/rondo-shop*
-systemctl try-reload-or-restart nginx 2>/dev/null || :
-"""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,12 +59,17 @@ def servers(apart: None) -> Iterator[Lab]:
 def deployed(servers: Lab, tmp_path_factory: pytest.TempPathFactory) -> Operator:
     """Give an operator who has deployed the shop for the first time."""
     operator = settle(tmp_path_factory.mktemp("operator"), servers, USUAL)
-    if KEEP:
-        for machine in operator.machines:
-            machine.run(WIPE)
     operator.fab("bootstrap", "--apply")
     operator.first.append(operator.fab("deploy"))
     return operator
+
+
+@pytest.fixture
+def first(deployed: Operator) -> Done:
+    """Give what the first deploy said."""
+    if "nothing to do" in deployed.first[0].out:
+        pytest.skip("the shop was there already, by RONDO_TEST_LAB=keep")
+    return deployed.first[0]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from shop import SITE_FILE, SLOTS, until
 
 if TYPE_CHECKING:
     from clients import Site
-    from shop import Operator
+    from shop import Done, Operator
 
 pytestmark = pytest.mark.e2e
 
@@ -32,19 +32,18 @@ def sent(shop: Operator) -> dict[tuple[str, str], int]:
     return found
 
 
-def test_the_first_deploy_fills_every_slot_of_every_server(shop: Operator) -> None:
-    said = shop.first[0].out
+def test_the_first_deploy_fills_every_slot_of_every_server(shop: Operator, first: Done) -> None:
     for machine in shop.machines:
         there = machine.containers()
         extra = {"database"} if machine.name == "web-1" else set()
         assert set(there) == {*SLOTS, *extra}
-        assert machine.current() in said
+        assert machine.current() in first.out
         assert machine.run("cat /run/nginx.pid")
-    assert re.search(r"release \S+ is on web-1, web-2", said)
+    assert re.search(r"release \S+ is on web-1, web-2", first.out)
 
 
-def test_the_first_deploy_migrates_once_for_all_servers(shop: Operator) -> None:
-    assert shop.first[0].out.count("Applying orders.0001_initial") == 1
+def test_the_first_deploy_migrates_once_for_all_servers(first: Done) -> None:
+    assert first.out.count("Applying orders.0001_initial") == 1
 
 
 def test_a_second_deploy_does_nothing_and_says_so(shop: Operator) -> None:
