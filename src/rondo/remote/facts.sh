@@ -14,10 +14,16 @@ rondo_disk_free() {
     echo $(($1 * $2))
 }
 
-rondo_docker_root() {
+# Where images take room. Engines from 29 on leave them to containerd, unless they kept an older
+# store when they were upgraded.
+rondo_image_store() {
     rondo_root=$(sed -n 's/.*"data-root"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' \
         /etc/docker/daemon.json 2>/dev/null | tail -n 1)
-    echo "${rondo_root:-/var/lib/docker}"
+    rondo_root=${rondo_root:-/var/lib/docker}
+    if [ -d "$rondo_root/containers" ] && [ ! -d "$rondo_root/image" ] && [ -d /var/lib/containerd ]; then
+        rondo_root=/var/lib/containerd
+    fi
+    echo "$rondo_root"
 }
 
 # The engine is asked over its socket: that costs a third of starting the docker client.
@@ -62,7 +68,7 @@ rondo_machine_facts() {
         /etc/os-release | tr -d "\"'"
     sed -n -e 's/^MemTotal: *\([0-9]*\) kB/fact\tmemory_total\t\1/p' \
         -e 's/^MemAvailable: *\([0-9]*\) kB/fact\tmemory_available\t\1/p' /proc/meminfo
-    rondo_fact disk_docker "$(rondo_disk_free "$(rondo_docker_root)")"
+    rondo_fact disk_docker "$(rondo_disk_free "$(rondo_image_store)")"
     rondo_fact disk_rondo "$(rondo_disk_free /var/lib/rondo)"
 }
 
