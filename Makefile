@@ -24,12 +24,18 @@ ssh: setup ## Only what needs a throwaway sshd
 	@.venv/bin/pytest tests/ssh
 
 e2e: setup engine ## Only what needs the lab
+	@scripts/packages chromium libnss3-tools
 	@.venv/bin/pytest tests/e2e
 
 lint: setup ## Style and types of the code, and the rendered files
 	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy
 	@.venv/bin/shellcheck -s sh src/rondo/remote/*.sh scripts/*
 
-clean: ## Remove the lab, its images and everything made here
-	@if [ -x .venv/bin/inv ] && command -v docker >/dev/null && docker info >/dev/null 2>&1; then .venv/bin/inv lab.down --images; fi
+clean: ## Remove the labs, their images and everything made here
+	@if [ -x .venv/bin/inv ] && command -v docker >/dev/null && docker info >/dev/null 2>&1; then \
+		.venv/bin/inv lab.down --images; \
+		for lab in .rondo/lab-*; do \
+			if [ -d "$$lab" ]; then RONDO_LAB="$${lab#.rondo/lab-}" .venv/bin/inv lab.down --images; fi; \
+		done; \
+	fi
 	rm -rf .venv .rondo build .pytest_cache .mypy_cache .ruff_cache .hypothesis
