@@ -290,9 +290,10 @@ def command_of(session: Session) -> tuple[str, ...]:
 
 def run_bootstrap(session: Session, *, assume_yes: bool = False, login: str = "") -> int:
     """Show what bootstrap will change, ask, change it; return 1 if a server refused."""
-    chosen = login or None
-    inventory = bootstrap.logging_in_as(session.loaded.inventory, chosen)
-    fleet = session.open(inventory) if chosen else session.fleet
+    chosen, inventory = login or None, session.loaded.inventory
+    # Logged in as somebody else, bootstrap creates the inventory's own user.
+    other = bootstrap.logging_in_as(inventory, chosen)
+    fleet = session.open(other) if chosen else session.fleet
     plans = cluster.everywhere(
         fleet, session.names, lambda remote: bootstrap.plan(remote, inventory, login=chosen)
     )
