@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from rondo.layout import Layout
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jinja2 import Environment
+    from jinja2 import BytecodeCache, Environment
 
     from rondo.inventory import Inventory
     from rondo.release import AnyService
@@ -32,6 +33,18 @@ FILES = {
 """What each kind with templates of ours is given."""
 
 
+def _compiled() -> BytecodeCache | None:
+    """Return where compiled templates are kept: compiling them takes longer than all the rest."""
+    import jinja2  # noqa: PLC0415
+
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "rondo/templates"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return jinja2.FileSystemBytecodeCache(str(folder)) if os.access(folder, os.W_OK) else None
+
+
 @lru_cache(maxsize=8)
 def _environment(templates: Path) -> Environment:
     """Return the templates of a folder; Jinja2 is imported only where something is rendered."""
@@ -43,6 +56,7 @@ def _environment(templates: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        bytecode_cache=_compiled(),
         autoescape=False,  # noqa: S701 - not HTML: values are checked by rondo.words and quoted by `nginx`
     )
     environment.filters.update(nginx=nginx.quote, nginx_time=nginx.time, regex=nginx.pattern)

@@ -310,6 +310,29 @@ def test_rendering_is_fast() -> None:
     assert (time.perf_counter() - began) / 10 < 0.03
 
 
+def test_an_edited_template_is_not_served_from_what_was_compiled_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "nginx").mkdir()
+    for text in ("one", "two"):
+        (tmp_path / "nginx/site.conf.j2").write_text(text)
+        render._environment.cache_clear()
+        rendered = render.site_config(Inventory.model_validate(ONE_NAME), "web-1", tmp_path)
+        assert rendered == text
+    assert len(list((tmp_path / "cache/rondo/templates").iterdir())) == 1
+
+
+def test_nowhere_to_keep_compiled_templates_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    render._environment.cache_clear()
+    assert "server {" in site(Inventory.model_validate(ONE_NAME))
+    render._environment.cache_clear()
+
+
 def test_jinja_is_imported_only_to_render() -> None:
     code = "import sys, rondo.render; sys.exit('jinja2' in sys.modules)"
     assert subprocess.run((sys.executable, "-c", code), check=False).returncode == 0
