@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -25,6 +26,7 @@ services:
     kind: uwsgi
     context: backend
     module: shop.wsgi:application
+    health: {path: /api/health}
 sites:
   shop:
     server_names: [shop.example.com]
@@ -221,9 +223,8 @@ def _words(schema: Schema) -> str:
 
 def _pattern(part: Schema) -> str:
     pattern: str = part["pattern"].removeprefix("^(?:").removesuffix(")$")
-    return (
-        f"<code>{pattern.replace('|', '&#124;').replace('*', '&#42;').replace('_', '&#95;')}</code>"
-    )
+    # Markdown goes on inside of <code>: [a](b) would be a link, * and _ emphasis, | a cell's end.
+    return "<code>" + re.sub(r"[|*_[\]]", lambda sign: f"&#{ord(sign[0])};", pattern) + "</code>"
 
 
 def _parts(part: Any) -> Iterator[Schema]:  # noqa: ANN401 - any part of a schema

@@ -530,15 +530,15 @@ def test_files_that_are_not_there_are_told_when_asked(tmp_path: Path) -> None:
         "services.backend.dockerfile (inventory.yaml line 10): Docker is not in"
         f" {tmp_path}/backend; add it, or set dockerfile".replace(f"{tmp_path}/", ""),
         (
-            "sites.shop.tls.certificate (inventory.yaml line 15): tls/shop.pem is not there;"
+            "sites.shop.tls.certificate (inventory.yaml line 16): tls/shop.pem is not there;"
             " mend the path or make the file"
         ),
         (
-            "sites.shop.tls.key (inventory.yaml line 15): tls/shop.key is not there;"
+            "sites.shop.tls.key (inventory.yaml line 16): tls/shop.key is not there;"
             " mend the path or make the file"
         ),
         (
-            "settings.time_zone (inventory.yaml line 17): Mars/Base is no time zone known here;"
+            "settings.time_zone (inventory.yaml line 18): Mars/Base is no time zone known here;"
             " give one like Europe/Berlin"
         ),
     ]

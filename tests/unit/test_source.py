@@ -431,7 +431,7 @@ def test_an_extending_file_changes_deletes_and_replaces(tmp_path: Path) -> None:
     assert loaded.inventory.sites["shop"].tls is None
     assert str(loaded.place("services", "backend", "weights")) == "inventory.staging.yaml line 5"
     assert str(loaded.place("services", "backend", "module")) == "inventory.yaml line 11"
-    assert str(loaded.place("services", "backend", "health")) == "inventory.staging.yaml line 3"
+    assert str(loaded.place("services", "backend", "drain")) == "inventory.staging.yaml line 3"
     assert loaded.lines["services", "backend", "module"] == 11
     assert loaded.root == tmp_path
 
