@@ -55,7 +55,6 @@ def status(session, inventory="", json=False):
 @task(
     klass=ClusterTask,
     positional=["service"],
-    optional=["service"],
     help={
         "inventory": INVENTORY,
         "service": "service or slot; all of them without it",

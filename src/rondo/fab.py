@@ -25,6 +25,8 @@ from rondo.ui import Ui
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from invoke.parser.argument import Argument
+
 __all__ = ["ClusterTask", "Executor", "Session", "command"]
 
 EXIT_FAULT: Final = 70
@@ -58,6 +60,37 @@ class ClusterTask(Task[Any]):
         if options.get("kind") is int:
             options["kind"] = _whole_number(name)
         return options
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:  # noqa: FBT001
+        """Describe the parameters; a positional one with a default may be left away.
+
+        Invoke demands every positional parameter, so it is one only when a word is there for it.
+        """
+        arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
+        for argument in arguments:
+            if argument.positional and argument.default is not None:
+                argument.positional = _has_word(self.name, arguments, sys.argv)
+                argument.default = None if argument.positional else argument.default
+        return arguments
+
+
+def _has_word(task: str, arguments: Sequence[Argument], words: Sequence[str]) -> bool:
+    """Tell whether a word stands behind a task's name that belongs to none of its flags."""
+    taking = {
+        f"{'-' if len(name) == 1 else '--'}{name.replace('_', '-')}"
+        for argument in arguments
+        if argument.takes_value
+        for name in argument.names
+    }
+    rest = iter(words[words.index(task) + 1 :] if task in words else ())
+    for word in rest:
+        if word == "--":
+            return False
+        if not word.startswith("-"):
+            return True
+        if word in taking:
+            next(rest, None)
+    return False
 
 
 def _whole_number(name: str) -> Callable[[object], int]:
