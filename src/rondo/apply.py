@@ -19,9 +19,9 @@ from rondo.record import make_record
 from rondo.scripts import changing
 
 if TYPE_CHECKING:
+    from rondo.docker import Container
     from rondo.gather import Material
     from rondo.inventory import BuildSettings
-    from rondo.release import Container
     from rondo.server import Output, Remote
     from rondo.state import ServerState
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import http.client
 import os
+import secrets
 import shlex
 import socket
 import ssl
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from rondo import desk, lab
+from rondo import lab
 from rondo.errors import EXIT_DONE, RondoError
 from rondo.source import load
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 NAME = "shop.example.com"
 LAB_INVENTORY = "inventory.lab.yaml"
+SECRETS = ("database_password", "secret_key")
 REQUESTS = 30
 COMMANDS = (("fab", "bootstrap", "--apply"), ("fab", "deploy"), ("fab", "status"))
 
@@ -50,7 +52,7 @@ def run(ui: Ui) -> int:
     """Start the lab, deploy the example to it, ask the site through TLS, and say what is where."""
     began = time.monotonic()
     started = lab.up(2, report=ui.note)
-    desk.furnish(started.folder)
+    furnish(started.folder)
     environment = {**os.environ, **_selection(started)}
     for words in COMMANDS:
         _command(ui, words, environment)
@@ -59,6 +61,18 @@ def run(ui: Ui) -> int:
     _explain(ui, started)
     ui.note(f"all of it took {time.monotonic() - began:.0f} s")
     return EXIT_DONE
+
+
+def furnish(folder: Path) -> None:
+    """Make the secrets and the certificate that the example's inventory names, once."""
+    kept = folder / "secrets"
+    kept.mkdir(mode=0o700, exist_ok=True)
+    for name in SECRETS:
+        path = kept / name
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(32))
+    lab.certificate([NAME])
 
 
 def _selection(started: Lab) -> Mapping[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 BUILD = "build"
 TEMPLATES = "templates"
-EXAMPLE_NAME = "shop.example.com"
-SECRETS = ("database_password", "secret_key")
 
 
 def run(action: Callable[..., int], *arguments: object, **options: object) -> int:
@@ -115,8 +112,10 @@ def _names(loaded: Loaded, text: str) -> list[str]:
 
 def lab_up(ui: Ui, servers: int) -> int:
     """Start the lab, and what the example's inventory needs beside it."""
+    from rondo import demonstration
+
     started = lab.up(servers, report=ui.note)
-    furnish(started.folder)
+    demonstration.furnish(started.folder)
     ui.table(
         [("server", "address", "log in with")]
         + [(each.name, each.address, f"inv lab.ssh {each.name}") for each in started.servers]
@@ -150,18 +149,6 @@ def lab_reboot(ui: Ui, name: str) -> int:
     lab.reboot(name)
     ui.note(f"{name} is up again")
     return EXIT_DONE
-
-
-def furnish(folder: Path) -> None:
-    """Make the secrets and the certificate that the example's inventory names, once."""
-    kept = folder / "secrets"
-    kept.mkdir(mode=0o700, exist_ok=True)
-    for name in SECRETS:
-        path = kept / name
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(32))
-    lab.certificate([EXAMPLE_NAME])
 
 
 def demo(ui: Ui) -> int:

@@ -1,9 +1,11 @@
-"""What `docker run` is told: from a spec, and from the parts of an inventory a spec is made of."""
+"""A container: its spec, the digest by which it is equal to another, what `docker run` is told."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from rondo.layout import Layout
@@ -12,8 +14,39 @@ from rondo.secrets import SECRETS_FOLDER
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rondo.inventory import Inventory, Limits, Logs, Volume
-    from rondo.release import AnyService, Container
+    from rondo.inventory import AnyService, Inventory, Limits, Logs, Volume
+
+
+def digest(value: object) -> str:
+    """Return the digest by which two values that JSON can hold are equal."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """All that decides whether a running container is the wanted one."""
+
+    name: str
+    """Slot (backend-2), worker (queue-1) or accessory (database) that it fills."""
+    service: str
+    kind: str
+    image: str
+    environment: str
+    """Digest of its variables and secrets, and the name of their folder on the server."""
+    secrets: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    """Options of `docker run` that do not depend on the instance."""
+    command: tuple[str, ...] = ()
+    port: int | None = None
+    """Loopback port of a slot that listens on TCP; None for a Unix socket."""
+    container_port: int | None = None
+    traffic: bool = True
+
+    @property
+    def digest(self) -> str:
+        """Digest of the whole spec; the container's label `rondo.spec`."""
+        return digest(asdict(self))
 
 
 def _limit_options(limits: Limits, logs: Logs) -> Iterator[str]:

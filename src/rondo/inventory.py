@@ -301,9 +301,8 @@ class WorkerService(ServiceBase):
     """Containers on each server. Example: 2"""
 
 
-Service = Annotated[
-    StaticService | UwsgiService | HttpService | WorkerService, Field(discriminator="kind")
-]
+AnyService = StaticService | UwsgiService | HttpService | WorkerService
+Service = Annotated[AnyService, Field(discriminator="kind")]
 
 
 class Accessory(Model):

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rondo.cluster import everywhere
-from rondo.docker import Instance, container_name, run_options
+from rondo.docker import Container, Instance, container_name, run_options
 from rondo.errors import InputError
 from rondo.layout import Layout
-from rondo.release import Container
 from rondo.scripts import changing
 from rondo.status import Probe, parse_probes, probe_arguments
 

@@ -30,15 +30,8 @@ from rondo.steps import (
 )
 
 if TYPE_CHECKING:
-    from rondo.release import (
-        BuiltImage,
-        Container,
-        Release,
-        ServerRelease,
-        Slot,
-        Upkeep,
-        Worker,
-    )
+    from rondo.docker import Container
+    from rondo.release import BuiltImage, Release, ServerRelease, Slot, Upkeep, Worker
 
 
 class Order(Enum):

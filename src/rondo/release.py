@@ -6,59 +6,16 @@ field-by-field look at running containers.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rondo.docker import accessory_options, service_options
-from rondo.inventory import (
-    Accessory,
-    HttpService,
-    Inventory,
-    ServiceBase,
-    SlotService,
-    StaticService,
-    UwsgiService,
-    WorkerService,
-)
+from rondo.docker import Container, accessory_options, digest, service_options
+from rondo.inventory import SlotService, WorkerService
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-AnyService = StaticService | UwsgiService | HttpService | WorkerService
-
-
-def digest(value: object) -> str:
-    """Return the digest by which two values that JSON can hold are equal."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """All that decides whether a running container is the wanted one."""
-
-    name: str
-    """Slot (backend-2), worker (queue-1) or accessory (database) that it fills."""
-    service: str
-    kind: str
-    image: str
-    environment: str
-    """Digest of its variables and secrets, and the name of their folder on the server."""
-    secrets: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
-    """Options of `docker run` that do not depend on the instance."""
-    command: tuple[str, ...] = ()
-    port: int | None = None
-    """Loopback port of a slot that listens on TCP; None for a Unix socket."""
-    container_port: int | None = None
-    traffic: bool = True
-
-    @property
-    def digest(self) -> str:
-        """Digest of the whole spec; the container's label `rondo.spec`."""
-        return digest(asdict(self))
+    from rondo.inventory import Accessory, AnyService, Inventory, ServiceBase
 
 
 @dataclass(frozen=True, slots=True)

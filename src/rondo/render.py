@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from jinja2 import BytecodeCache, Environment
 
-    from rondo.inventory import Inventory
-    from rondo.release import AnyService
+    from rondo.inventory import AnyService, Inventory
 
 FOLDER = ".rondo"
 OWN_DOCKERFILE = "Dockerfile"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rondo.release import digest
+from rondo.docker import digest
 from rondo.state import RunningContainer, ServerState, text_digest
 
 

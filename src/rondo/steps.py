@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from rondo.release import BuiltImage, Container, Slot, Upkeep, Worker
+    from rondo.docker import Container
+    from rondo.release import BuiltImage, Slot, Upkeep, Worker
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,7 @@ from rondo.release import servers_of, slot_names
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rondo.inventory import Inventory, Site, Timeouts
-    from rondo.release import AnyService
+    from rondo.inventory import AnyService, Inventory, Site, Timeouts
 
 # Sent by several parties at once, so that ours joins the application's instead of replacing it.
 _JOINED_HEADERS = frozenset({"link", "server-timing", "set-cookie", "vary"})

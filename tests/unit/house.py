@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from rondo import plan, steps
 from rondo.facts import Facts
 from rondo.inventory import Inventory
 from rondo.layout import Layout
 from rondo.record import make_record
-from rondo.release import BuiltImage, Container, Parts, Release, Source, make_release
+from rondo.release import BuiltImage, Parts, Release, Source, make_release
 from rondo.state import RunningContainer, ServerState
+
+if TYPE_CHECKING:
+    from rondo.docker import Container
 
 SHOP: dict[str, Any] = {
     "project": "shop",

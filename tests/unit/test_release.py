@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from house import inventory, parts, release
 
-from rondo.docker import Instance, run_options
-from rondo.release import Container, Release, Source, image_reference, make_release, servers_of
+from rondo.docker import Container, Instance, run_options
+from rondo.release import Release, Source, image_reference, make_release, servers_of
 
 INSTANCE = Instance(id="abcd1234", server="web-1", release="r1")
 
