@@ -34,9 +34,15 @@ def schema(_, check=False):
     sys.exit(desk.run(desk.schema, check=check))
 
 
-@task(help={"inventory": INVENTORY, "yes": "pin without asking"}, positional=["servers"])
+@task(
+    help={
+        "inventory": INVENTORY,
+        "servers": "names with commas; all of them without it",
+        "yes": "pin without asking",
+    }
+)
 def trust(_, servers="", inventory="", yes=False):
-    """Show the fingerprints of servers (names with commas; all without) and pin them."""
+    """Show the fingerprints of servers, and pin those that you agree to."""
     sys.exit(desk.run(desk.trust, inventory, servers, yes=yes))
 
 
@@ -58,13 +64,13 @@ def status(_):
     sys.exit(desk.run(desk.lab_status))
 
 
-@task(positional=["name"])
+@task(positional=["name"], help={"name": "a server of the lab, like web-1"})
 def ssh(_, name):
     """Log in to a server of the lab."""
     sys.exit(desk.run(desk.lab_ssh, name))
 
 
-@task(positional=["name"])
+@task(positional=["name"], help={"name": "a server of the lab, like web-1"})
 def reboot(_, name):
     """Reboot a server of the lab."""
     sys.exit(desk.run(desk.lab_reboot, name))

@@ -54,10 +54,9 @@ def status(session, inventory="", json=False):
 
 @task(
     klass=ClusterTask,
-    positional=["service"],
     help={
         "inventory": INVENTORY,
-        "service": "service or slot; all of them without it",
+        "service": "service or slot, like backend or backend-2; all of them without it",
         "follow": "go on showing new lines until Ctrl-C",
         "tail": "lines of the past to show from each container",
     },
@@ -67,13 +66,22 @@ def logs(session, service="", inventory="", follow=False, tail=20):
     return command("logs")(session, service=service, follow=follow, tail=tail)
 
 
-@task(klass=ClusterTask, name="exec", positional=["service"], help={"inventory": INVENTORY})
+@task(
+    klass=ClusterTask,
+    name="exec",
+    positional=["service"],
+    help={"inventory": INVENTORY, "service": "service or slot; the first container that runs"},
+)
 def exec_(session, service, inventory=""):
     """Run a command in a running container: fab exec backend -- python manage.py shell."""
     return command("exec")(session, service=service)
 
 
-@task(klass=ClusterTask, positional=["service"], help={"inventory": INVENTORY})
+@task(
+    klass=ClusterTask,
+    positional=["service"],
+    help={"inventory": INVENTORY, "service": "service or slot of the release in force"},
+)
 def run(session, service, inventory=""):
     """Run a command in a new container of a service: fab run backend -- python manage.py check."""
     return command("run")(session, service=service)

@@ -119,14 +119,15 @@ class Verifier:
 def _revoked(offer: Offer) -> str:
     return (
         f"{offer.name}: the host key of {offer.host} ({offer.key}) is marked @revoked; nothing was "
-        f"sent. Give the server new host keys, then run: inv hosts.trust {offer.asked}"
+        f"sent. Give the server new host keys, then run: inv hosts.trust --servers {offer.asked}"
     )
 
 
 def _unknown(offer: Offer) -> str:
     return (
         f"{offer.name}: the host key of {offer.host} is not known; it offers {offer.key}. Nothing "
-        f"was sent. Compare it with the server's own and pin it with: inv hosts.trust {offer.asked}"
+        f"was sent. Compare it with the server's own and pin it with: "
+        f"inv hosts.trust --servers {offer.asked}"
     )
 
 
@@ -135,5 +136,5 @@ def _changed(offer: Offer) -> str:
         f"{offer.name}: the host key of {offer.host} has changed: pinned is "
         f"{' or '.join(map(str, offer.pinned))}, offered is {offer.key}. Nothing was sent. "
         f"If the server was installed anew, compare the fingerprint on its console and run: "
-        f"inv hosts.trust {offer.asked}; if it was not, somebody may be in between"
+        f"inv hosts.trust --servers {offer.asked}; if it was not, somebody may be in between"
     )

@@ -50,7 +50,7 @@ class TestHostKeys:
         assert "changed" in said
         assert fingerprint(other) in said
         assert fingerprint(sshd.folder / "host") in said
-        assert "inv hosts.trust web-1" in said
+        assert "inv hosts.trust --servers web-1" in said
         assert sshd.logins == 0
 
     def test_an_unknown_key_is_refused_when_strict(self, project: Project, sshd: Sshd) -> None:
@@ -58,7 +58,7 @@ class TestHostKeys:
         said = refusal(project)
         assert "is not known" in said
         assert fingerprint(sshd.folder / "host") in said
-        assert "inv hosts.trust web-1" in said
+        assert "inv hosts.trust --servers web-1" in said
         assert sshd.logins == 0
 
     def test_an_unknown_key_is_pinned_and_told_with_accept_new(

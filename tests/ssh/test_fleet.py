@@ -108,7 +108,7 @@ class TestJump:
         said = refusal(behind)
         assert said.startswith(f"{USER}@127.0.0.1:{bastion.port}: the host key")
         assert "is not known" in said
-        assert said.endswith("inv hosts.trust web-1")
+        assert said.endswith("inv hosts.trust --servers web-1")
         assert sshd.logins == 0
 
     def test_the_key_behind_it_is_verified_as_well(self, behind: Project, bastion: Sshd) -> None:

@@ -161,6 +161,42 @@ def test_every_command_and_option_in_the_documents_exists(name: str, line: str) 
         pytest.fail(f"{name}: {line}: {error}")
 
 
+def python_texts(path: Path) -> Iterator[str]:
+    """Yield the strings of a module as they are written, each inserted value as an ellipsis."""
+    inner: set[int] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            parts = [each.value if isinstance(each, ast.Constant) else "…" for each in node.values]
+            inner.update(id(each) for each in node.values)
+            yield "".join(map(str, parts))
+        elif (
+            isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner
+        ):
+            yield node.value
+
+
+@cache
+def texts() -> tuple[str, ...]:
+    """Return all that Rondo, or Invoke's parser on its behalf, can say."""
+    source = ROOT / "src" / "rondo"
+    python = [*source.rglob("*.py"), Path(inspect.getfile(Parser))]
+    others = [*source.rglob("*.sh"), *(ROOT / "templates").rglob("*.j2")]
+    said = [text for path in python for text in python_texts(path)]
+    return (*said, *(line for path in others for line in path.read_text("utf-8").splitlines()))
+
+
+def advised() -> list[str]:
+    """Return the commands that messages tell operators to run."""
+    command = re.compile(r"(?<![\w./-])(?:fab|inv)(?: -H …)? [a-z][a-z.]*(?: --?[a-z]+(?: …)?)*")
+    return sorted({found for text in texts() for found in command.findall(text)})
+
+
+@pytest.mark.parametrize("line", advised())
+def test_every_command_that_a_message_advises_exists(line: str) -> None:
+    """A remedy that fails is worse than none."""
+    parse(line.split(" "))
+
+
 def test_a_command_that_does_not_exist_is_noticed() -> None:
     """The check above can fail: on a task, on an option."""
     for words in (["fab", "polish"], ["fab", "deploy", "--now"], ["inv", "hosts.greet"]):
@@ -234,30 +270,6 @@ def test_the_table_of_paths_is_that_of_the_layout() -> None:
             continue
         value = getattr(layout, name)
         assert (value(*given[name]) if callable(value) else value) in told, name
-
-
-def python_texts(path: Path) -> Iterator[str]:
-    """Yield the strings of a module as they are written, each inserted value as an ellipsis."""
-    inner: set[int] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.JoinedStr):
-            parts = [each.value if isinstance(each, ast.Constant) else "…" for each in node.values]
-            inner.update(id(each) for each in node.values)
-            yield "".join(map(str, parts))
-        elif (
-            isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner
-        ):
-            yield node.value
-
-
-@cache
-def texts() -> tuple[str, ...]:
-    """Return all that Rondo, or Invoke's parser on its behalf, can say."""
-    source = ROOT / "src" / "rondo"
-    python = [*source.rglob("*.py"), Path(inspect.getfile(Parser))]
-    others = [*source.rglob("*.sh"), *(ROOT / "templates").rglob("*.j2")]
-    said = [text for path in python for text in python_texts(path)]
-    return (*said, *(line for path in others for line in path.read_text("utf-8").splitlines()))
 
 
 def messages() -> list[str]:
