@@ -37,22 +37,25 @@ USUAL = {
 
 @pytest.fixture(scope="session", autouse=True)
 def apart() -> Iterator[None]:
-    """Let the tests have a lab of their own: what `make demo` deployed stays as it is."""
+    """Let the tests have a lab of their own: what `make demo` deployed stays as it is.
+
+    Its servers are gone in the end, its images are kept for the next time.
+    """
     with pytest.MonkeyPatch.context() as patch:
         name = os.environ.get("RONDO_LAB") or f"{places.default_name(ROOT)}-test"
         patch.setenv("RONDO_LAB", name)
         patch.chdir(ROOT)
+        if not KEEP:
+            lab.down()
         yield
+        if not KEEP:
+            lab.down()
 
 
 @pytest.fixture(scope="session")
-def servers(apart: None) -> Iterator[Lab]:
-    """Give two fresh servers; they are gone in the end, the images for the next time are kept."""
-    if not KEEP:
-        lab.down()
-    yield lab.up(2, report=print)
-    if not KEEP:
-        lab.down()
+def servers(apart: None) -> Lab:
+    """Give two servers that nobody has used."""
+    return lab.up(2, report=print)
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +63,7 @@ def deployed(servers: Lab, tmp_path_factory: pytest.TempPathFactory) -> Operator
     """Give an operator who has deployed the shop for the first time."""
     operator = settle(tmp_path_factory.mktemp("operator"), servers, USUAL)
     operator.fab("bootstrap", "--apply")
+    operator.fresh = not operator.machines[0].current()
     operator.first.append(operator.fab("deploy"))
     return operator
 
@@ -67,7 +71,7 @@ def deployed(servers: Lab, tmp_path_factory: pytest.TempPathFactory) -> Operator
 @pytest.fixture
 def first(deployed: Operator) -> Done:
     """Give what the first deploy said."""
-    if "nothing to do" in deployed.first[0].out:
+    if not deployed.fresh:
         pytest.skip("the shop was there already, by RONDO_TEST_LAB=keep")
     return deployed.first[0]
 

@@ -121,19 +121,12 @@ class Machine:
 
     def workers(self) -> frozenset[str]:
         """Give the process ids of Nginx's workers: a reload replaces them."""
-        return frozenset(self.run("ps -o pid= --ppid $(cat /run/nginx.pid)").split())
-
-    def reloads(self) -> int:
-        """Count the times that Nginx took a configuration since it was started."""
-        return int(
-            self.run(
-                "grep -c 'signal 1 (SIGHUP).*reconfiguring' /var/log/nginx/error.log", check=False
-            )
-        )
+        form = "ps -o pid=,args= --ppid $(cat /run/nginx.pid)"
+        return frozenset(self.run(f"{form} | awk '/worker process$/ {{ print $1 }}'").split())
 
     def current(self, project: str = PROJECT) -> str:
         """Give the release in force."""
-        return self.run(f"readlink /var/lib/rondo/{project}/releases/current")
+        return self.run(f"readlink /var/lib/rondo/{project}/releases/current || :")
 
     def state(self) -> tuple[object, ...]:
         """Give all that a deploy could change, to be compared."""
@@ -159,6 +152,8 @@ class Operator:
     """What the tests declare beyond the example's own inventory."""
     first: list[Done] = field(default_factory=list)
     """What the first deploy said."""
+    fresh: bool = True
+    """Whether it really was the first one."""
     before: dict[Path, bytes | None] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     declared: Declared = field(default_factory=dict)
@@ -177,6 +172,11 @@ class Operator:
         """Write the inventory: the usual one with a change, or as it is usually."""
         self.declared = merged(self.declared, change) if change else self.usual
         self.inventory.write_text(yaml.safe_dump(self.declared, sort_keys=False))
+
+    def adopt(self, change: Declared) -> None:
+        """Declare a change that the tests after this one may as well have: `restore` keeps it."""
+        self.declare(change)
+        self.usual = merged(self.usual, change)
 
     @property
     def inventory(self) -> Path:

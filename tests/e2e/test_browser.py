@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clients import Site
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Playwright
     from shop import Operator
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
@@ -42,27 +42,29 @@ def trust(home: Path, authority: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser(deployed: Operator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Give a Chromium that finds the shop on web-2 and trusts the lab's authority, no other."""
-    home = tmp_path_factory.mktemp("home")
-    trust(home, deployed.lab.authority)
-    address = deployed.machine("web-2").address
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", f"--host-resolver-rules=MAP {HOST} {address}"],
-            env={"HOME": str(home)},
-        )
-        yield browser
-        browser.close()
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+def launch(playwright: Playwright, home: Path, address: str) -> Browser:
+    """Start Chromium with a home of its own; it finds the shop at an address."""
+    return playwright.chromium.launch(
+        executable_path=shutil.which("chromium"),
+        args=["--no-sandbox", f"--host-resolver-rules=MAP {HOST} {address}"],
+        env={"HOME": str(home)},
+    )
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(deployed: Operator, playwright: Playwright, tmp_path: Path) -> Iterator[Page]:
+    """Give a page that finds the shop on web-2 and trusts the lab's authority, no other."""
+    trust(tmp_path, deployed.lab.authority)
+    browser = launch(playwright, tmp_path, deployed.machine("web-2").address)
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(20_000)
     yield page
-    page.close()
+    browser.close()
 
 
 def test_a_customer_buys_a_bell(shop: Operator, sites: tuple[Site, ...], page: Page) -> None:
@@ -103,15 +105,9 @@ def test_a_customer_buys_a_bell(shop: Operator, sites: tuple[Site, ...], page: P
 
 
 def test_a_browser_that_does_not_know_the_authority_refuses_the_site(
-    shop: Operator, tmp_path: Path
+    shop: Operator, playwright: Playwright, tmp_path: Path
 ) -> None:
-    address = shop.machine("web-1").address
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", f"--host-resolver-rules=MAP {HOST} {address}"],
-            env={"HOME": str(tmp_path)},
-        )
-        with pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
-            browser.new_page().goto(f"https://{HOST}/")
-        browser.close()
+    browser = launch(playwright, tmp_path, shop.machine("web-1").address)
+    with pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
+        browser.new_page().goto(f"https://{HOST}/")
+    browser.close()

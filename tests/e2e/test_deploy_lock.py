@@ -70,7 +70,7 @@ def test_a_second_deploy_says_who_is_at_it_and_a_killed_one_frees_the_lock(shop:
         child.wait()
     assert [machine.containers() for machine in shop.machines] == before
     shop.restore()
-    shop.declare(new("two"))
+    shop.adopt(new("two"))
     shop.fab("deploy")
     assert all_run(shop, "two")
 
@@ -80,7 +80,11 @@ def test_a_second_deploy_says_who_is_at_it_and_a_killed_one_frees_the_lock(shop:
     "step", ["fill backend-2", "time.sleep"], ids=["in-a-fill", "in-a-command"]
 )
 def test_a_deploy_that_is_broken_off_leaves_the_site_up_and_the_next_one_converges(
-    shop: Operator, sites: tuple[Site, ...], number: signal.Signals, step: str
+    shop: Operator,
+    sites: tuple[Site, ...],
+    number: signal.Signals,
+    step: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     command = SLOW if "sleep" in step else ["true"]
     shop.declare(new("half", release_command=command))
@@ -91,10 +95,11 @@ def test_a_deploy_that_is_broken_off_leaves_the_site_up_and_the_next_one_converg
         if number is signal.SIGINT:
             assert child.returncode == 130
             assert "Traceback" not in out + err
-        shop.declare(new("whole", release_command=["true"]))
+        whole = f"whole {request.node.name}"
+        shop.adopt(new(whole, release_command=["true"]))
         shop.fab("deploy")
     assert watch.wrong == []
-    assert all_run(shop, "whole")
+    assert all_run(shop, whole)
     for machine in shop.machines:
         left = "docker ps --all --quiet --filter label=rondo.project=shop | wc -l"
         assert int(machine.run(left)) == len(machine.containers()), "nothing half-made is left"
