@@ -54,16 +54,19 @@ def status(session, inventory="", json=False):
 
 @task(
     klass=ClusterTask,
+    positional=["service"],
     help={
         "inventory": INVENTORY,
         "service": "service or slot, like backend or backend-2; all of them without it",
         "follow": "go on showing new lines until Ctrl-C",
+        "timestamps": "begin each line with its time",
         "tail": "lines of the past to show from each container",
     },
 )
-def logs(session, service="", inventory="", follow=False, tail=20):
+def logs(session, service="", inventory="", follow=False, tail=20, timestamps=False):
     """Show the output of containers, merged over all servers."""
-    return command("logs")(session, service=service, follow=follow, tail=tail)
+    options = {"follow": follow, "tail": tail, "timestamps": timestamps}
+    return command("logs")(session, service=service, **options)
 
 
 @task(

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from rondo.errors import LockedError, RondoError
+from rondo.errors import Interrupted, LockedError, RondoError
 from rondo.events import Emit, Event
 from rondo.layout import Layout
 from rondo.plan import Order, Phase, Plan
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OBSERVE_DEADLINE = 30.0
+# As long as the lock script waits for a transaction that a lost client left behind.
+LOCK_DEADLINE = 630.0
 CARRY_DEADLINE = 1800.0
 
 
@@ -86,7 +88,7 @@ def locked(fleet: Fleet, names: Sequence[str], project: str, purpose: str) -> It
     with ExitStack() as held:
         for name in sorted(names):
             hold = fleet[name].hold(
-                script("lock"), layout.lock, owner, step="lock", deadline=OBSERVE_DEADLINE
+                script("lock"), layout.lock, owner, step="lock", deadline=LOCK_DEADLINE
             )
             held.callback(hold.close)
             if hold.line != "held":
@@ -108,22 +110,30 @@ def apply(plan: Plan, fleet: Fleet, applier: Applier, emit: Emit) -> None:
             emit(Event("phase", phase.name))
             course.take(phase)
     except RondoError as error:
-        raise type(error)(f"{error}\n{standing(plan, course.filled)}") from None
+        told = standing(plan, course.begun, course.filled)
+        if not isinstance(error, Interrupted):
+            told += " Mend the cause and run `fab deploy` again: it does what is left."
+        raise type(error)(f"{error}\n{told}") from None
 
 
-def standing(plan: Plan, filled: Sequence[FillSlot]) -> str:
+def standing(plan: Plan, begun: Sequence[FillSlot], filled: Sequence[FillSlot]) -> str:
     """Say which slots a plan that was cut short has moved, and which serve what they did."""
-    moved = {(step.server, step.slot.name) for step in filled}
-    if not moved:
+    every = [step for step in plan.steps if isinstance(step, FillSlot)]
+    moved = [step for step in every if step in filled]
+    doubtful = [step for step in every if step in begun and step not in filled]
+    left = [step for step in every if step not in begun]
+    if not moved and not doubtful:
         return "Nothing was switched: every slot serves what it did before."
-    every = [(step.server, step.slot.name) for step in plan.steps if isinstance(step, FillSlot)]
-    left = [slot for slot in every if slot not in moved]
-    named = ", ".join(f"{server} {slot}" for server, slot in every if (server, slot) in moved)
-    rest = ", ".join(f"{server} {slot}" for server, slot in left) or "none"
-    return (
-        f"On release {plan.release} are: {named}. Not moved: {rest}. "
-        "Mend the cause and run `fab deploy` again: it does what is left."
+    parts = (
+        (f"On release {plan.release} are", moved),
+        ("Undone, or finished by the server itself", doubtful),
+        ("Not moved", left),
     )
+    return " ".join(f"{what}: {_slots(steps)}." for what, steps in parts if steps)
+
+
+def _slots(steps: Sequence[FillSlot]) -> str:
+    return ", ".join(f"{step.server} {step.slot.name}" for step in steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +143,7 @@ class _Course:
     fleet: Fleet
     applier: Applier
     emit: Emit
+    begun: list[FillSlot] = field(default_factory=list)
     filled: list[FillSlot] = field(default_factory=list)
 
     def take(self, phase: Phase) -> None:
@@ -158,6 +169,8 @@ class _Course:
         self.emit(Event("done", step.title, step.server, time.monotonic() - began))
 
     def _do(self, step: Step) -> None:
+        if isinstance(step, FillSlot):
+            self.begun.append(step)
         if isinstance(step, CarryImage):
             _carry(step, self.fleet)
         else:

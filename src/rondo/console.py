@@ -7,6 +7,7 @@ import datetime
 import difflib
 import json
 import re
+import textwrap
 import time
 from collections import deque
 from dataclasses import replace
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 
 SHOWN_AFTER_FAILURE = 30
+SHOWN_WIDTH = 110
 # What BuildKit and the older builder call a step; the rest of a build is shown when it fails.
 _BUILD_STEP = re.compile(r"#\d+ \[|Step \d+/\d+ :")
 _BUILD_LINE = re.compile(r"#\d+ |\[[0-9;]+m|sha256:|[0-9a-f]{12}: ")
@@ -46,6 +48,7 @@ class Screen:
         self._ui = ui
         self._verbose = verbose
         self._hidden: dict[str, deque[str]] = {}
+        self._shown: dict[str, set[str]] = {}
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -56,16 +59,28 @@ class Screen:
 
     def _start(self, event: Event) -> None:
         self._hidden.pop(event.server, None)
+        self._shown.pop(event.server, None)
         self._ui.step(event.server, event.text)
 
     def _line(self, event: Event) -> None:
         if not event.text.strip():
             return
-        if self._verbose or _BUILD_STEP.match(event.text) or not _BUILD_LINE.match(event.text):
+        if self._verbose or not _BUILD_LINE.match(event.text):
             self._ui.line(event.server, event.text)
+        elif _BUILD_STEP.match(event.text):
+            self._build_step(event)
         else:
             kept = self._hidden.setdefault(event.server, deque(maxlen=SHOWN_AFTER_FAILURE))
             kept.append(event.text)
+
+    def _build_step(self, event: Event) -> None:
+        """Show a step of a build once, cut to a line; BuildKit names it again with each news."""
+        number = event.text.split(maxsplit=1)[0]
+        if number not in self._shown.setdefault(event.server, set()) or number == "Step":
+            self._shown[event.server].add(number)
+            self._ui.line(
+                event.server, textwrap.shorten(event.text, SHOWN_WIDTH, placeholder=" ...")
+            )
 
     def _done(self, event: Event) -> None:
         self._ui.done(event.server, event.text, event.seconds or 0.0)
@@ -90,7 +105,8 @@ def describe(step: Step, sizes: Mapping[tuple[str, str], int]) -> Iterator[str]:
     extra = ""
     if isinstance(step, SendContext):
         size = sizes.get((step.server, step.image.service), 0)
-        extra = f", {size / 1000:.1f} kB" + (" of changes" if step.base else "")
+        amount = f"{size / 1000:.1f} kB" if size else "removals only"
+        extra = f", {amount}" + (" of changes" if step.base and size else "")
     yield f"{step.title}: {step.reason}{extra}"
     if isinstance(step, InstallConfig) and step.before is not None:
         yield from difflib.unified_diff(
@@ -205,7 +221,7 @@ def run_status(session: Session, *, as_json: bool = False) -> int:
 
 
 def _print_status(ui: Ui, found: Sequence[ServerStatus]) -> None:
-    header = ("server", "slot", "release", "health", "uptime", "memory", "in flight")
+    header = ("server", "slot", "started by", "health", "uptime", "memory", "in flight")
     rows = [
         (
             row.server,
@@ -221,6 +237,8 @@ def _print_status(ui: Ui, found: Sequence[ServerStatus]) -> None:
     ]
     ui.table([header, *rows])
     for each in found:
+        if each.release:
+            ui.note(f"{each.server}: release {each.release} in force")
         for site, days in each.certificates.items():
             ui.note(f"{each.server}: certificate of {site}: {days} days left")
         for text in each.drift:
@@ -244,7 +262,14 @@ def run_history(session: Session) -> int:
     return EXIT_DONE
 
 
-def run_logs(session: Session, *, service: str = "", follow: bool = False, tail: int = 20) -> int:
+def run_logs(
+    session: Session,
+    *,
+    service: str = "",
+    follow: bool = False,
+    tail: int = 20,
+    timestamps: bool = False,
+) -> int:
     """Print the output of containers, merged over the servers, behind server and slot."""
     project = session.loaded.inventory.project
     states = cluster.observe(session.fleet, session.names, project)
@@ -252,7 +277,9 @@ def run_logs(session: Session, *, service: str = "", follow: bool = False, tail:
     def show(server: str, slot: str, text: str) -> None:
         session.ui.line(server, f"{slot}: {text}")
 
-    looking.read_logs(session.fleet, states, service or None, show, tail=tail, follow=follow)
+    wanted = {"--follow": follow, "--timestamps": timestamps}
+    flags = [flag for flag, given in wanted.items() if given]
+    looking.read_logs(session.fleet, states, service or None, show, tail=tail, flags=flags)
     return EXIT_DONE
 
 
@@ -297,9 +324,10 @@ def run_bootstrap(session: Session, *, assume_yes: bool = False, login: str = ""
     plans = cluster.everywhere(
         fleet, session.names, lambda remote: bootstrap.plan(remote, inventory, login=chosen)
     )
-    for name, found in plans.items():
-        for line in found.lines:
-            session.ui.line(name, f"{line.item}: {line.text}")
+    if not assume_yes:
+        for name, found in plans.items():
+            for line in found.lines:
+                session.ui.line(name, f"{line.item}: {line.text}")
     changes = sum(len(found.changes) for found in plans.values())
     if not changes:
         session.ui.note("nothing to change: every server is ready")
@@ -309,7 +337,8 @@ def run_bootstrap(session: Session, *, assume_yes: bool = False, login: str = ""
 
     def make(remote: Remote) -> None:
         def tell(line: bootstrap.Line) -> None:
-            session.ui.step(remote.name, f"{line.item}: {line.text}")
+            show = session.ui.line if line.kind == "note" else session.ui.step
+            show(remote.name, f"{line.item}: {line.text}")
 
         bootstrap.apply(remote, inventory, tell, login=chosen)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rondo import cluster, context
@@ -20,7 +21,6 @@ from rondo.steps import BuildImage, FillSlot, SendContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from rondo.fleet import Fleet
     from rondo.inventory import Inventory
@@ -39,8 +39,9 @@ class Intent:
 
 
 def templates_of(root: Path) -> Path:
-    """Return the folder of the templates: the project's own, beside its inventory."""
-    return root / "templates"
+    """Return the folder of the templates: the project's own beside its inventory, or Rondo's."""
+    own = root / "templates"
+    return own if own.is_dir() else Path(__file__).parents[2] / "templates"
 
 
 def policy_of(inventory: Inventory) -> Policy:

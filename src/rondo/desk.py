@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rondo import lab, terminal
+from rondo.deploy import templates_of
 from rondo.errors import EXIT_DONE, EXIT_FAILED, InputError, RondoError
 from rondo.source import Loaded, load
 from rondo.ui import Ui
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BUILD = "build"
-TEMPLATES = "templates"
 
 
 def run(action: Callable[..., int], *arguments: object, **options: object) -> int:
@@ -37,7 +37,7 @@ def render(ui: Ui, selection: str, *, check: bool) -> int:
     from rondo import render as rendering
 
     loaded = load(selection or None)
-    files = rendering.render_all(loaded.inventory, loaded.root / TEMPLATES)
+    files = rendering.render_all(loaded.inventory, templates_of(loaded.root))
     folder = loaded.root / BUILD
     if check:
         difference = rendering.check(files, folder)
@@ -57,7 +57,7 @@ def lint(ui: Ui, selection: str) -> int:
     from rondo import lint as linting
 
     loaded = load(selection or None)
-    findings = linting.lint(loaded.inventory, loaded.root / TEMPLATES, loaded.root, ui.note)
+    findings = linting.lint(loaded.inventory, templates_of(loaded.root), loaded.root, ui.note)
     for finding in findings:
         ui.error(str(finding))
     if not findings:

@@ -125,6 +125,13 @@ def _folder(owner: str, environment: Environment) -> str:
     return f"{owner}.{environment.digest[:16]}"
 
 
+def _served(checked: Mapping[str, Certificate]) -> str:
+    """Name the certificates in the site's file: a renewed one is another file, and a reload."""
+    return "".join(
+        f"# certificate of {site}: {each.fingerprint}\n" for site, each in checked.items()
+    )
+
+
 def _certificates(loaded: Loaded) -> dict[str, Certificate]:
     now = datetime.datetime.now(datetime.UTC)
     return {
@@ -153,7 +160,10 @@ def gather(loaded: Loaded, templates: Path) -> Material:
         parts = Parts(
             images=_images(inventory, contexts),
             environments={name: _folder(name, each) for name, each in made.items()},
-            site_configs={name: render.site_config(inventory, name, templates) for name in names},
+            site_configs={
+                name: render.site_config(inventory, name, templates) + _served(checked)
+                for name in names
+            },
             gate_configs={name: render.gate_config(inventory, name, templates) for name in names},
             certificates={name: each.digest for name, each in checked.items()},
             source=source.result(),

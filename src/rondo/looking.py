@@ -23,10 +23,10 @@ PROBE_DEADLINE = 60.0
 
 # One stream of all containers, each line behind the slot it came from.
 LOGS = """
-tail=$1 follow=$2
+tail=$1 flags=$2
 shift 2
 while [ "$#" -ge 2 ]; do
-    docker logs $follow --tail "$tail" "$1" 2>&1 | sed -u "s/^/$2\t/" &
+    docker logs $flags --tail "$tail" "$1" 2>&1 | sed -u "s/^/$2\t/" &
     shift 2
 done
 wait
@@ -68,11 +68,11 @@ def containers_of(state: ServerState, service: str | None) -> list[RunningContai
 
 
 def log_arguments(
-    containers: Sequence[RunningContainer], tail: int, *, follow: bool
+    containers: Sequence[RunningContainer], tail: int, flags: Sequence[str]
 ) -> tuple[str, ...]:
     """Return the words for the log script."""
     words = [word for each in containers for word in (each.id, each.slot)]
-    return (str(tail), "--follow" if follow else "", *words)
+    return (str(tail), " ".join(flags), *words)
 
 
 def read_logs(  # noqa: PLR0913 - each is named where it is called
@@ -82,7 +82,7 @@ def read_logs(  # noqa: PLR0913 - each is named where it is called
     show: Callable[[str, str, str], None],
     *,
     tail: int,
-    follow: bool,
+    flags: Sequence[str],
 ) -> None:
     """Show the output of containers, merged over all servers, each line with server and slot."""
     chosen = {name: containers_of(state, service) for name, state in states.items()}
@@ -95,7 +95,7 @@ def read_logs(  # noqa: PLR0913 - each is named where it is called
             slot, _, rest = text.partition("\t")
             show(remote.name, slot, rest)
 
-        words = log_arguments(chosen[remote.name], tail, follow=follow)
+        words = log_arguments(chosen[remote.name], tail, flags)
         remote.stream(LOGS, *words, step="logs", on_line=line)
 
     everywhere(fleet, [name for name, found in chosen.items() if found], read)

@@ -9,6 +9,8 @@ if ! flock -n 9; then
     exit 0
 fi
 printf '%s\n' "$2" >"$1.owner"
+# A slot that a lost client left in mid-change is undone or finished by the server itself.
+flock -w 600 "$1.transaction" true
 echo held
 # The same process goes on holding the descriptor; no child can inherit it and outlive us.
 exec cat >/dev/null

@@ -1,6 +1,6 @@
 # Remove what no kept release needs. Follows common.sh.
 # $1: project  $2: its folder, then what is kept, one a line each:
-# $3: images  $4: environments  $5: releases  $6: services with a context
+# $3: images  $4: environments  $5: releases  $6: services with a context  $7: sites with TLS
 # shellcheck shell=sh disable=SC2154
 
 project=$1
@@ -23,6 +23,10 @@ done
 for context in "$root"/contexts/*; do
     name=${context##*/}
     holds "$6" "${name%.manifest}" || rm -rf "$context"
+done
+for file in "$root"/tls/*; do
+    name=${file##*/}
+    holds "$7" "${name%.*}" || rm -f "$file"
 done
 rm -rf "$root"/incoming.*
 docker image prune --force --filter "label=rondo.project=$project" >/dev/null 2>&1 || :

@@ -3,11 +3,18 @@
 #   fill SOCKETS SLOT INSTANCE NAME IMAGE ENVIRONMENT PORT USER-OF-NGINX
 #        HOST PATH STATUS SUCCESSES INTERVAL TIMEOUT DEADLINE GATE DRAIN GRACE SITE-FILE
 #        LOGS PROJECT ROOT -- arguments of docker run
-#   start PROJECT SLOT INSTANCE NAME IMAGE ENVIRONMENT GRACE LOGS -- arguments of docker run
+#   start PROJECT SLOT INSTANCE NAME IMAGE ENVIRONMENT GRACE LOGS ROOT -- arguments of docker run
 #   empty PROJECT ROOT SLOT DRAIN GRACE
 #
 # Before the switch every failure undoes; after it the rest is finished. Running it again converges.
 # shellcheck shell=sh disable=SC2154
+
+# A transaction outlives the client that began it, and with it the client's lock of the cluster:
+# whoever comes next waits here until it has undone or finished.
+alone() {
+    exec 8>>"$root/lock.transaction"
+    flock -w 600 8 || fail 13 "another change of a slot does not end; look at: ps -ef | grep rondo"
+}
 
 containers_of() { # PROJECT SLOT
     docker ps --all --quiet --no-trunc --filter "label=rondo.project=$1" --filter "label=rondo.slot=$2"
@@ -135,6 +142,7 @@ fill() {
     shift 8
     drain=$1 grace=$2 site=$3 logs=$4 project=$5 root=$6
     shift 7
+    alone
     folder=$sockets/$slot
     socket=$folder/$instance/app.sock
     answer=$(mktemp)
@@ -169,8 +177,9 @@ fill() {
 
 # A worker has no traffic: the old one ends before the new one starts, so that no job runs twice.
 start() {
-    project=$1 slot=$2 instance=$3 name=$4 image=$5 environment=$6 grace=$7 logs=$8
-    shift 9
+    project=$1 slot=$2 instance=$3 name=$4 image=$5 environment=$6 grace=$7 logs=$8 root=$9
+    shift 10
+    alone
     own_secrets "$image" "$environment"
     ensure_network "rondo-$project" "$project"
     [ -z "$logs" ] || { mkdir -p "$logs" && chmod 1777 "$logs"; }
@@ -187,6 +196,7 @@ start() {
 
 empty() {
     project=$1 root=$2 slot=$3 drain=$4 grace=$5
+    alone
     folder=$root/sockets/$slot
     old=$(link_instance "$folder" slot.sock)
     rm -f "$folder/slot.sock" "$folder/candidate.sock" "$root/slots/$slot"
