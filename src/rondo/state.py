@@ -97,6 +97,11 @@ def _container(entry: Mapping[str, object]) -> RunningContainer:
     )
 
 
+def _containers(entries: list[dict[str, object]]) -> tuple[RunningContainer, ...]:
+    """Return containers in the order of their slots; Docker gives the youngest first."""
+    return tuple(sorted(map(_container, entries), key=lambda each: (each.slot, each.name)))
+
+
 def _images(entries: list[dict[str, object]]) -> Iterator[tuple[str, str]]:
     for entry in entries:
         for key in ("RepoTags", "RepoDigests"):
@@ -150,7 +155,7 @@ def parse(server: str, text: str) -> ServerState:
         )
     return ServerState(
         facts=parse_facts(lines.facts),
-        containers=tuple(_container(entry) for entry in lines.docker("containers")),
+        containers=_containers(lines.docker("containers")),
         images=dict(_images(lines.docker("images"))),
         slots=lines.of("slot"),
         environments=frozenset(lines.of("environment")),
