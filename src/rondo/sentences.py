@@ -25,7 +25,16 @@ def problems_of(error: ValidationError) -> list[Problem]:
     details = error.errors(include_url=False)
     misspelt = {(*each["loc"][:-1], _near(each, schema)) for each in details if _is_unknown(each)}
     # A key that is there under a wrong name need not be called missing as well.
-    return [_problem(each, schema) for each in details if tuple(each["loc"]) not in misspelt]
+    named = [each for each in details if tuple(each["loc"]) not in misspelt]
+    return [_problem(each, schema) for each in named if not _is_hollow(each, details)]
+
+
+def _is_hollow(detail: ErrorDetails, details: Iterable[ErrorDetails]) -> bool:
+    """Tell a list called empty whose items are all there, but wrong themselves."""
+    place = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        each["loc"][: len(place)] == place and len(each["loc"]) > len(place) for each in details
+    )
 
 
 def _is_unknown(detail: ErrorDetails) -> bool:

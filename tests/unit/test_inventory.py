@@ -555,3 +555,12 @@ def test_files_that_are_there_are_no_problem(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     load(start=tmp_path, check_files=True)
+
+
+def test_list_whose_items_are_wrong_is_not_called_empty_as_well(tmp_path: Path) -> None:
+    wrong = SMALLEST.replace("[shop.example.com]", '["a b"]')
+    (tmp_path / "inventory.yaml").write_text(wrong)
+    with pytest.raises(InputError) as caught:
+        load(start=tmp_path)
+    assert "server_names[0]" in str(caught.value)
+    assert "is empty" not in str(caught.value)
