@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from rondo import desk, lab
+from rondo import demonstration, lab
 from rondo.lab import places
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _furnish(made: Project, change: Mapping[str, Any], servers: int) -> None:
         shutil.copytree(ROOT / name, folder / name, ignore=LITTER)
     shutil.copy(ROOT / "fabric.yaml", folder)
     shutil.copy(ROOT / "inventory.yaml", folder / "example.yaml")
-    desk.furnish(made.lab.folder)
+    demonstration.furnish(made.lab.folder)
     (folder / ".rondo").mkdir()
     (folder / ".rondo" / "lab").symlink_to(made.lab.folder)
     example = yaml.safe_load((folder / "example.yaml").read_text())

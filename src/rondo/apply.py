@@ -323,7 +323,7 @@ def _built_ids(remote: Remote, references: Iterable[str]) -> dict[str, str]:
     """Ask a server for the ids of the images that a release runs."""
     names = list(references)
     answer = remote.run(
-        'for image; do docker image inspect --format "{{.Id}}" "$image"; done',
+        'docker image inspect --format "{{.Id}}" "$@"',
         *names,
         step="ask for the ids of the images",
     )

@@ -9,11 +9,9 @@ project=$4
 shift 4
 # Docker 23 and later need the buildx plugin for BuildKit; 20.10 has its own client for it.
 DOCKER_BUILDKIT=1
-if ! docker buildx version >/dev/null 2>&1; then
-    case $(docker version --format '{{.Client.Version}}') in
-        20.* | 19.*) ;;
-        *) DOCKER_BUILDKIT=0 ;;
-    esac
-fi
+case $(docker --version) in
+    *' 20.'* | *' 19.'*) ;;
+    *) docker buildx version >/dev/null 2>&1 || DOCKER_BUILDKIT=0 ;;
+esac
 export DOCKER_BUILDKIT BUILDKIT_PROGRESS=plain
 exec docker build --file "$context/$dockerfile" --tag "$tag" --label "rondo.project=$project" "$@" "$context" 2>&1

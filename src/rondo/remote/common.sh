@@ -13,6 +13,7 @@ fail() {
 # Deadlines go by a clock that nobody can set back.
 uptime_seconds() { cut -d. -f1 /proc/uptime; }
 
+# The engine is asked over its socket where it is asked often: a docker command costs 40 ms more.
 container_api() { curl --silent --max-time 20 --unix-socket /var/run/docker.sock "http://docker$1"; }
 
 running() { container_api "/containers/$1/json" | grep -q '"Running":true'; }

@@ -16,29 +16,38 @@ alone() {
     flock -w 600 8 || fail 13 "another change of a slot does not end; look at: ps -ef | grep rondo"
 }
 
+# Lines of container id and instance.
 containers_of() { # PROJECT SLOT
-    docker ps --all --quiet --no-trunc --filter "label=rondo.project=$1" --filter "label=rondo.slot=$2"
+    filters="{\"label\":[\"rondo.project=$1\",\"rondo.slot=$2\"]}"
+    curl --silent --fail --max-time 20 --unix-socket /var/run/docker.sock --get --data all=1 \
+        --data-urlencode "filters=$filters" http://docker/containers/json | sed 's/{"Id":"/\n&/g' |
+        sed -n -e 's/^{"Id":"\([0-9a-f]*\)".*"rondo\.instance":"\([^"]*\)".*/\1 \2/p' \
+            -e t -e 's/^{"Id":"\([0-9a-f]*\)".*/\1 /p'
 }
 
-instance_of() { docker inspect --format '{{index .Config.Labels "rondo.instance"}}' "$1"; }
+change_container() { # METHOD ID-WITH-QUERY SECONDS [CURL-OPTION...]
+    method=$1 container=$2 seconds=$3
+    shift 3
+    curl --silent --fail --output /dev/null --max-time "$seconds" --request "$method" \
+        --unix-socket /var/run/docker.sock "$@" "http://docker/containers/$container"
+}
 
 link_instance() { # SLOT-FOLDER LINK
     target=$(readlink "$1/$2" 2>/dev/null) || return 0
     printf '%s' "${target%%/*}"
 }
 
-remove_instance() { # CONTAINER-ID FOLDER-OF-SLOT GRACE
-    gone=$(instance_of "$1" 2>/dev/null) || gone=
-    docker stop --time "$3" "$1" >/dev/null 2>&1 || :
-    docker rm --force "$1" >/dev/null 2>&1 || :
-    [ -z "$gone" ] || rm -rf "${2:?}/$gone"
+remove_instance() { # CONTAINER-ID INSTANCE FOLDER-OF-SLOT GRACE
+    change_container POST "$1/stop?t=$4" "$(($4 + 60))" || :
+    change_container DELETE "$1?force=1" 60 || :
+    [ -z "$2" ] || rm -rf "${3:?}/$2"
 }
 
 # Leftovers of an interrupted change are whatever does not fill the slot.
 remove_others() { # PROJECT SLOT FOLDER KEPT-INSTANCE GRACE
-    for other in $(containers_of "$1" "$2"); do
-        [ -n "$4" ] && [ "$(instance_of "$other")" = "$4" ] && continue
-        remove_instance "$other" "$3" "$5"
+    containers_of "$1" "$2" | while read -r other its; do
+        [ -n "$4" ] && [ "$its" = "$4" ] && continue
+        remove_instance "$other" "$its" "$3" "$5"
     done
 }
 
@@ -63,9 +72,15 @@ ask_gate() {
         --unix-socket "$gate" --header "Host: $host" "http://localhost/gate/$slot$path" || :
 }
 
+# Before the container listens there is nothing to ask.
+await_socket() {
+    while [ ! -S "$socket" ] && running "$name" && [ "$(uptime_seconds)" -lt "$limit" ]; do sleep 0.02; done
+}
+
 open_gate() {
     right=0
     limit=$(($(uptime_seconds) + ${deadline%.*}))
+    [ -n "$port" ] || await_socket
     while [ "$right" -lt "$successes" ]; do
         if ! running "$name"; then
             reason="the container ended by itself"
@@ -159,7 +174,9 @@ fill() {
     open_gate || undo
     rm -f "$answer"
     say "event${tab}healthy${tab}$name"
-    docker update --restart unless-stopped "$name" >/dev/null
+    change_container POST "$name/update" 20 --header 'Content-Type: application/json' \
+        --data '{"RestartPolicy":{"Name":"unless-stopped"}}' ||
+        { reason="the Docker Engine refused to start it after a reboot" && undo; }
     if [ -n "$port" ]; then
         mkdir -p "$root/slots"
         printf '%s' "$instance" >"$root/slots/$slot.next"
