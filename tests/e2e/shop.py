@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from rondo import desk
+from rondo import demonstration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -247,13 +247,16 @@ class Operator:
 
 @contextlib.contextmanager
 def ended(child: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """Leave no process behind."""
+    """Leave neither process nor pipe behind."""
     try:
         yield child
     finally:
         if child.poll() is None:
             child.kill()
             child.wait()
+        for stream in (child.stdin, child.stdout, child.stderr):
+            if stream:
+                stream.close()
 
 
 def settle(folder: Path, lab: Lab, usual: Mapping[str, Any]) -> Operator:
@@ -263,7 +266,7 @@ def settle(folder: Path, lab: Lab, usual: Mapping[str, Any]) -> Operator:
     for name in ("tasks.py", "fabric.yaml"):
         shutil.copy(ROOT / name, folder / name)
     shutil.copy(ROOT / "inventory.yaml", folder / "example.yaml")
-    desk.furnish(lab.folder)
+    demonstration.furnish(lab.folder)
     (folder / ".rondo").mkdir(exist_ok=True)
     (folder / ".rondo" / "lab").symlink_to(lab.folder)
     servers = {

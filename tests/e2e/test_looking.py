@@ -99,7 +99,7 @@ def test_exec_runs_in_a_running_container_and_run_in_a_new_one(shop: Operator) -
         assert "more" in rest
         assert "oops" in done.said
         said[task] = first.split()
-        assert said[task][:2] == ["web-2", "backend-1"]
+        assert said[task][:2] == ["web-2", "backend-1"], "the first slot"
     hosts = {task: words[2] for task, words in said.items()}
     assert before["backend-1"].startswith(hosts["exec"])
     assert not any(identity.startswith(hosts["run"]) for identity in before.values())
