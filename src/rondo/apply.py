@@ -210,6 +210,7 @@ def _release_command(applier: Applier, step: steps.RunReleaseCommand, remote: Re
         container_name(applier.project, container, instance),
         container.image,
         _secret_folder(applier, container),
+        "1",
         "--",
         *run_options(applier.project, container, instance),
         step=step.title,

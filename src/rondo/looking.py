@@ -143,6 +143,7 @@ def run_words(
         container_name(project, container, instance),
         container.image,
         layout.environment(container.environment),
+        "2",
         "--",
         *flags,
         *run_options(project, container, instance),
