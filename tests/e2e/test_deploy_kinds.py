@@ -117,7 +117,9 @@ def bits(deployed: Operator, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         machine.run(
             "docker ps --all --quiet --filter label=rondo.project=bits | xargs docker rm --force\n"
             "rm -rf /var/lib/rondo/bits /etc/nginx/conf.d/rondo-bits*\nsystemctl reload nginx\n"
-            "docker network rm rondo-bits"
+            "docker network rm rondo-bits\n"
+            "docker image ls --quiet --filter label=rondo.project=bits | sort -u |"
+            " xargs docker image rm --force"
         )
 
 
