@@ -20,11 +20,15 @@ elevate_by_docker() {
     docker image inspect rondo/elevate >/dev/null 2>&1 ||
         tar -c --files-from /dev/null | docker import - rondo/elevate >/dev/null || return 125
     bounding=$(sed -n 's/^CapBnd:[[:space:]]*//p' /proc/1/status)
-    if [ $((0x$bounding >> 24 & 1)) -eq 1 ]; then
+    # A server that is itself a container cannot hand on what it was not given.
+    dropped=
+    for right in 24:SYS_RESOURCE 25:SYS_TIME; do
+        [ $((0x$bounding >> ${right%:*} & 1)) -eq 1 ] || dropped="$dropped --cap-drop=${right#*:}"
+    done
+    if [ -z "$dropped" ]; then
         rights=--privileged
     else
-        # A server that is itself a container without CAP_SYS_RESOURCE cannot hand it on.
-        rights='--cap-add=ALL --cap-drop=SYS_RESOURCE --security-opt=seccomp=unconfined'
+        rights="--cap-add=ALL$dropped --security-opt=seccomp=unconfined"
         [ ! -e /sys/kernel/security/apparmor ] || rights="$rights --security-opt=apparmor=unconfined"
     fi
     for folder in /usr /bin /sbin /lib /lib32 /lib64; do
