@@ -19,16 +19,22 @@ fi
 elevate_by_docker() {
     docker image inspect rondo/elevate >/dev/null 2>&1 ||
         tar -c --files-from /dev/null | docker import - rondo/elevate >/dev/null || return 125
+    # A server that is itself a container cannot hand on the rights that it lacks.
     bounding=$(sed -n 's/^CapBnd:[[:space:]]*//p' /proc/1/status)
-    # A server that is itself a container cannot hand on what it was not given.
-    dropped=
-    for right in 24:SYS_RESOURCE 25:SYS_TIME; do
-        [ $((0x$bounding >> ${right%:*} & 1)) -eq 1 ] || dropped="$dropped --cap-drop=${right#*:}"
+    bit=0
+    lacking=
+    for right in CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP \
+        LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER \
+        SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE \
+        SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP \
+        MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ; do
+        [ $((0x$bounding >> bit & 1)) -eq 1 ] || lacking="$lacking --cap-drop=$right"
+        bit=$((bit + 1))
     done
-    if [ -z "$dropped" ]; then
+    if [ -z "$lacking" ]; then
         rights=--privileged
     else
-        rights="--cap-add=ALL$dropped --security-opt=seccomp=unconfined"
+        rights="--cap-add=ALL$lacking --security-opt=seccomp=unconfined"
         [ ! -e /sys/kernel/security/apparmor ] || rights="$rights --security-opt=apparmor=unconfined"
     fi
     for folder in /usr /bin /sbin /lib /lib32 /lib64; do
