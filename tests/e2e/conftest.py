@@ -80,9 +80,11 @@ def first(deployed: Operator) -> Done:
 def shop(deployed: Operator) -> Iterator[Operator]:
     """Give the shop as it usually is, whatever the test before has left."""
     yield deployed
-    deployed.restore()
-    if deployed.fab("plan", code=None).code:
-        deployed.fab("deploy")
+    if deployed.changed:
+        deployed.restore()
+        if deployed.fab("plan", code=None).code:
+            deployed.fab("deploy")
+        deployed.changed = False
 
 
 @pytest.fixture

@@ -157,6 +157,8 @@ class Operator:
     before: dict[Path, bytes | None] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     declared: Declared = field(default_factory=dict)
+    changed: bool = False
+    """Whether the project was touched since it was last as it usually is."""
 
     @property
     def machines(self) -> tuple[Machine, ...]:
@@ -170,13 +172,14 @@ class Operator:
 
     def declare(self, change: Declared | None = None) -> None:
         """Write the inventory: the usual one with a change, or as it is usually."""
+        self.changed = self.changed or change is not None
         self.declared = merged(self.declared, change) if change else self.usual
         self.inventory.write_text(yaml.safe_dump(self.declared, sort_keys=False))
 
-    def adopt(self, change: Declared) -> None:
-        """Declare a change that the tests after this one may as well have: `restore` keeps it."""
-        self.declare(change)
-        self.usual = merged(self.usual, change)
+    def adopt(self) -> None:
+        """Take the project as it is now for the usual one: `restore` keeps all of it."""
+        self.before.clear()
+        self.usual = self.declared
 
     @property
     def inventory(self) -> Path:
@@ -186,6 +189,7 @@ class Operator:
         """Write one of the project's files; `restore` takes it back."""
         file = self.folder / path
         self.before.setdefault(file, file.read_bytes() if file.exists() else None)
+        self.changed = True
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 

@@ -114,6 +114,7 @@ def test_a_changed_backend_migrates_once_and_leaves_the_frontend_alone(
     assert [machine.workers() for machine in shop.machines] == workers, "a release needs no reload"
     assert all(0 < size < 30_000 for size in sent(shop).values())
     assert {step for _, step in sent(shop)} == {"send the context of backend"}
+    shop.adopt()
 
 
 def test_a_changed_setting_of_the_site_is_one_reload_and_no_container(shop: Operator) -> None:

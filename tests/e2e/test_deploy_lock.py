@@ -70,38 +70,57 @@ def test_a_second_deploy_says_who_is_at_it_and_a_killed_one_frees_the_lock(shop:
         child.wait()
     assert [machine.containers() for machine in shop.machines] == before
     shop.restore()
-    shop.adopt(new("two"))
+    shop.declare(new("two"))
     shop.fab("deploy")
     assert all_run(shop, "two")
+    shop.adopt()
+
+
+def leftovers(shop: Operator) -> list[str]:
+    """Give the containers that fill no slot."""
+    look = "docker ps --all --quiet --no-trunc --filter label=rondo.project=shop"
+    return [
+        identity
+        for machine in shop.machines
+        for identity in machine.run(look).split()
+        if identity not in machine.containers().values()
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill-9"])
-@pytest.mark.parametrize(
-    "step", ["fill backend-2", "time.sleep"], ids=["in-a-fill", "in-a-command"]
-)
-def test_a_deploy_that_is_broken_off_leaves_the_site_up_and_the_next_one_converges(
-    shop: Operator,
-    sites: tuple[Site, ...],
-    number: signal.Signals,
-    step: str,
-    request: pytest.FixtureRequest,
+def test_a_deploy_that_is_broken_off_in_a_fill_is_finished_by_the_next_one(
+    shop: Operator, sites: tuple[Site, ...], number: signal.Signals
 ) -> None:
-    command = SLOW if "sleep" in step else ["true"]
-    shop.declare(new("half", release_command=command))
+    whole = f"whole after {number.name}"
+    shop.declare(new(f"half before {number.name}"))
     with Watch(sites) as watch:
-        with deploying(shop, step) as child:
+        with deploying(shop, "fill backend-2") as child:
             child.send_signal(number)
             out, err = child.communicate(timeout=60)
         if number is signal.SIGINT:
             assert child.returncode == 130
             assert "Traceback" not in out + err
-        whole = f"whole {request.node.name}"
-        shop.adopt(new(whole, release_command=["true"]))
+        shop.declare(new(whole))
         shop.fab("deploy")
     assert watch.wrong == []
     assert all_run(shop, whole)
-    for machine in shop.machines:
-        left = "docker ps --all --quiet --filter label=rondo.project=shop | wc -l"
-        assert int(machine.run(left)) == len(machine.containers()), "nothing half-made is left"
+    assert leftovers(shop) == []
     assert shop.fab("status").code == 0
+    assert "nothing to do" in shop.fab("deploy").out
+    shop.adopt()
+
+
+def test_a_release_command_ends_with_the_deploy_that_ran_it(shop: Operator) -> None:
+    before = [machine.containers() for machine in shop.machines]
+    shop.declare(new("never", release_command=SLOW))
+    with deploying(shop, "time.sleep") as child:
+        running = until(lambda: leftovers(shop), "the command runs")
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+        assert child.returncode == 130
+        assert "Traceback" not in out + err
+    assert len(running) == 1, "once for all servers"
+    until(lambda: leftovers(shop) == [], "the command has ended")
+    assert [machine.containers() for machine in shop.machines] == before
+    shop.restore()
     assert "nothing to do" in shop.fab("deploy").out

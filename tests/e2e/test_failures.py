@@ -128,7 +128,7 @@ def test_after_a_failure_the_mended_release_is_deployed(
     break_health(shop)
     shop.fab("deploy", code=1)
     shop.declare({"services": {"backend": {"health": {"path": "/health", "deadline": 20}}}})
-    shop.usual = shop.declared
+    shop.adopt()
     with Watch(sites) as watch:
         shop.fab("deploy")
     assert watch.wrong == []

@@ -57,7 +57,8 @@ def test_a_server_at_a_wrong_port_is_named(shop: Operator) -> None:
 def test_without_the_dead_server_the_others_can_be_deployed_to(shop: Operator) -> None:
     web_1, web_2 = shop.machines
     before = web_1.containers()
-    shop.adopt({"services": {"backend": {"environment": {"TRY": "without web-2"}}}})
+    shop.declare({"services": {"backend": {"environment": {"TRY": "without web-2"}}}})
+    shop.adopt()
     with paused(web_2):
         shop.fab("-H", "web-1", "deploy")
     after = web_1.containers()

@@ -41,7 +41,7 @@ def test_status_counts_the_requests_in_flight(shop: Operator, sites: tuple[Site,
         return sum(row["in_flight"] for row in rows)
 
     assert flying() == 0
-    slow = threading.Thread(target=lambda: sites[1].ask("/api/slow/?seconds=15"))
+    slow = threading.Thread(target=lambda: sites[1].ask("/api/slow/?seconds=8"))
     slow.start()
     until(lambda: flying() == 1, "the slow request is seen")
     slow.join()

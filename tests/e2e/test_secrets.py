@@ -99,6 +99,7 @@ class Lists:
             )
             self.seen[number].update(done.stdout.splitlines())
             self.looks[number] += 1
+            self._stop.wait(0.1)  # looking costs the servers something, too
 
 
 def holders(machine: Machine, plants: Planted, user: str = "root") -> set[str]:
