@@ -82,8 +82,9 @@ def test_a_customer_buys_a_bell(shop: Operator, sites: tuple[Site, ...], page: P
     expect(page.get_by_test_id("product-name")).to_have_text(re.compile("bell", re.IGNORECASE))
     page.get_by_test_id("add-to-cart").click()
     page.get_by_test_id("cart-link").click()
-    page.get_by_test_id("more").click()
-    expect(page.get_by_test_id("quantity")).to_have_text("2")
+    line = page.get_by_test_id("cart-line")  # the product's page has a stepper, too
+    line.get_by_test_id("more").click()
+    expect(line.get_by_test_id("quantity")).to_have_text("2")
     page.get_by_test_id("checkout-link").click()
     for field, text in CUSTOMER.items():
         page.get_by_test_id(f"checkout-{field}").fill(text)
