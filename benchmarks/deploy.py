@@ -18,6 +18,7 @@ Exits 1 if a target is missed.
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from dataclasses import replace
@@ -61,7 +62,10 @@ mkdir -p {folder}/{id}; chmod 0777 {folder}/{id}
 docker run --detach --restart unless-stopped {options} >/dev/null
 ln -sfn {id}/app.sock {folder}/candidate.sock
 healthy() {{ curl -sf -o /dev/null --unix-socket {hand}/gate.sock -H 'Host: {host}' "$1"; }}
-until healthy http://localhost/gate/{slot}/health; do sleep 0.1; done
+tries=0
+until healthy http://localhost/gate/{slot}/health; do
+    tries=$((tries + 1)); [ $tries -lt 300 ]; sleep 0.1
+done
 old=$(readlink {folder}/slot.sock || :)
 ln -sfn {id}/app.sock {folder}/next.sock; mv -fT {folder}/next.sock {folder}/slot.sock
 if [ -n "$old" ]; then
@@ -72,7 +76,8 @@ fi
 
 # A gate for the containers by hand, made from that of the product; and a copy of the context.
 PREPARE = f"""
-rm -rf {HAND}; mkdir -p {HAND}/sockets
+docker ps --all --quiet --filter label=by-hand.project | xargs -r docker rm --force >/dev/null
+rm -rf {HAND}/context {HAND}/sockets; mkdir -p {HAND}/sockets
 cp -a {DATA}/contexts/backend {HAND}/context
 sed -e 's|{DATA}/sockets|{HAND}/sockets|' -e 's|unix:/run/rondo/shop.sock|unix:{HAND}/gate.sock|' \\
     -e 's|rondo-shop-gate.invalid|by-hand.invalid|' -e 's|rondo_slot|hand_slot|g' \\
@@ -171,7 +176,7 @@ def one_line(bench: Project, pairs: int) -> bool:
 
     def ours(number: int) -> float:
         seconds = deploy_change(bench, name, number)
-        steps.append(bench.steps())
+        steps.append({_plain(title): spent for title, spent in bench.steps().items()})
         return seconds
 
     cases = {"rondo": ours, "by hand": by_hand.deploy}
@@ -186,6 +191,11 @@ def one_line(bench: Project, pairs: int) -> bool:
         print(f"  {kind:26} {Sample(values).show()} s")
     _print_steps(steps, found["rondo"])
     return ratios.median <= TIMES_BY_HAND
+
+
+def _plain(title: str) -> str:
+    """Leave away what differs from run to run: tags and ids of releases."""
+    return re.sub(r":[0-9a-f]{8,}|(?<=release )\S+", "", title).strip()
 
 
 def _print_steps(steps: Sequence[dict[str, float]], totals: Sequence[float]) -> None:
