@@ -40,6 +40,8 @@ class Ran:
     """How a command went: its whole process, from start to exit."""
 
     seconds: float
+    processor: float
+    """Seconds of this machine's processors, which do not count what runs beside it."""
     megabytes: float
     """Peak of resident memory."""
     code: int
@@ -60,7 +62,8 @@ def run(words: Sequence[str], folder: Path, *, stdin: str = "", codes: Sequence[
         text = said.read()
     if child.returncode not in codes:
         sys.exit(f"{shlex.join(words[:4])} ended with {child.returncode}:\n{text[-4000:]}")
-    return Ran(seconds, usage.ru_maxrss / 1000, child.returncode, text)
+    processor = usage.ru_utime + usage.ru_stime
+    return Ran(seconds, processor, usage.ru_maxrss / 1000, child.returncode, text)
 
 
 @dataclass(frozen=True, slots=True)
