@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from rondo.model import Model
+from rondo.objectives import Proof
 from rondo.words import (
     AbsolutePath,
     Address,
@@ -49,18 +51,6 @@ from rondo.words import (
 
 MEBIBYTE = 1024**2
 Weight = Annotated[int, Field(ge=1, le=1000)]
-
-
-class Model(BaseModel):
-    """A part of the inventory: immutable, and closed to unknown keys."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        coerce_numbers_to_str=True,  # a version written 24 is text, too
-        hide_input_in_errors=True,  # a traceback must not show what may be a secret
-        defer_build=True,  # one validator for the whole, when the first inventory is read
-    )
 
 
 class Server(Model):
@@ -486,5 +476,7 @@ class Inventory(Model):
     """Accessories by name."""
     sites: dict[Name, Site] = {}
     """Sites by name."""
+    proof: Proof = Proof.model_construct()
+    """Load tests: the users, the rate, and what must hold."""
     settings: Settings = Settings.model_construct()
     """Defaults for the whole project."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
-from rondo import inventory
+from rondo import inventory, objectives
 from rondo.units import duration_text, size_text
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import core_schema
 
+    from rondo.model import Model
     from rondo.problems import Path
 
     Schema = dict[str, Any]
@@ -55,10 +56,15 @@ def plain_schema() -> Schema:
     for name, definition in definitions.items():
         definition.pop("title")
         _mend(definition)
-        for key, said in field_texts(getattr(inventory, name)).items():
+        for key, said in field_texts(_model(name)).items():
             definition["properties"][key] |= said
     definitions["Inventory"]["patternProperties"] = {"^x-": True}
     return definitions["Inventory"] | {"$defs": definitions}
+
+
+def _model(name: str) -> type[Model]:
+    found: type[Model] = getattr(inventory, name, None) or getattr(objectives, name)
+    return found
 
 
 def _mend(part: Schema) -> None:
@@ -80,9 +86,10 @@ def _mend(part: Schema) -> None:
 def _texts() -> dict[str, dict[str, Schema]]:
     """Read the texts below the fields; reading them at import would slow every command down."""
     found: dict[str, dict[str, Schema]] = {}
-    for node in ast.parse(inspect.getsource(inventory)).body:
-        if isinstance(node, ast.ClassDef):
-            found[node.name] = dict(_texts_in(node.body))
+    for module in (inventory, objectives):
+        for node in ast.parse(inspect.getsource(module)).body:
+            if isinstance(node, ast.ClassDef):
+                found[node.name] = dict(_texts_in(node.body))
     return found
 
 
@@ -99,7 +106,7 @@ def _said(text: str) -> Schema:
     return {"description": meaning} | ({"examples": [yaml.safe_load(example)]} if example else {})
 
 
-def field_texts(model: type[inventory.Model]) -> dict[str, Schema]:
+def field_texts(model: type[Model]) -> dict[str, Schema]:
     """Return the description of each field of a model, and the example if it has one."""
     texts: dict[str, Schema] = {}
     for base in reversed(model.__mro__):

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from rondo import inventory
+from rondo import inventory, objectives
 from rondo.model_schema import REFERENCE, UNITS, field_texts, plain_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rondo.model import Model
 
     Schema = dict[str, Any]
 
@@ -35,7 +37,7 @@ sites:
 """
 
 _OPENING = f"""\
-<!-- Made by `inv schema` from src/rondo/inventory.py; change the texts there. -->
+<!-- Made by `inv schema` from src/rondo/inventory.py and objectives.py; change the texts there. -->
 
 # The inventory
 
@@ -87,7 +89,7 @@ Mappings merge key by key, everything else (lists, too) replaces, and a key that
 - All problems are told at once, each with its path, its line and what would be right.
 
 """
-_SECTIONS: tuple[tuple[str, str, type[inventory.Model]], ...] = (
+_SECTIONS: tuple[tuple[str, str, type[Model]], ...] = (
     ("The file", "", inventory.Inventory),
     ("servers.NAME", "Server", inventory.Server),
     ("services.NAME", "", inventory.ServiceBase),
@@ -107,6 +109,10 @@ _SECTIONS: tuple[tuple[str, str, type[inventory.Model]], ...] = (
     ("tls", "Tls", inventory.Tls),
     ("hsts", "Hsts", inventory.Hsts),
     ("timeouts", "Timeouts", inventory.Timeouts),
+    ("proof", "Proof", objectives.Proof),
+    ("proof.limits", "ProofLimits", objectives.ProofLimits),
+    ("proof.scenario.NAME", "Scenario", objectives.Scenario),
+    ("proof.scenario.NAME.steps", "Step", objectives.Step),
     ("settings", "Settings", inventory.Settings),
     ("settings.ssh", "SshSettings", inventory.SshSettings),
     ("settings.build", "BuildSettings", inventory.BuildSettings),
@@ -125,7 +131,7 @@ def reference() -> str:
     return _OPENING + "\n\n".join([*sections, _words(schema)]) + "\n"
 
 
-def _section(schema: Schema, title: str, model: type[inventory.Model]) -> str:
+def _section(schema: Schema, title: str, model: type[Model]) -> str:
     name = model.__name__
     definition = schema["$defs"][_STANDS_FOR.get(name, name)]
     rows = [_row(schema, key, definition) for key in _own_fields(model)]
@@ -133,7 +139,7 @@ def _section(schema: Schema, title: str, model: type[inventory.Model]) -> str:
     return "\n".join([f"## {title}", "", meaning, "", _COLUMNS, *rows])
 
 
-def _own_fields(model: type[inventory.Model]) -> list[str]:
+def _own_fields(model: type[Model]) -> list[str]:
     """Leave out what a table above has told already, unless it differs here."""
     return [key for key in model.__annotations__ if key in field_texts(model) or key == "kind"]
 

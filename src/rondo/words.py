@@ -83,6 +83,11 @@ def _address(value: str) -> str:
     return str(ipaddress.ip_address(value))
 
 
+def _network(value: str) -> str:
+    ipaddress.ip_network(value, strict=False)
+    return value
+
+
 def _server_name(value: str) -> str:
     return _short_host(value).lower()
 
@@ -282,6 +287,30 @@ Url = Annotated[
     str,
     Word("a URL", r"https?://[A-Za-z0-9._~:/?#@!&()*+,=%\[\]-]{1,2000}", "https://mirror/simple"),
 ]
+Template = Annotated[
+    str,
+    Word(
+        "a path of a URL",
+        r"/([A-Za-z0-9._~/@%+=,:?&-]|\{[a-z][a-z0-9_:.-]*\})*",
+        "/api/products/{product}/",
+        "with {names} for values",
+    ),
+]
+Network = Annotated[
+    str,
+    Word("a network", rf"({_IPV4}|{_IPV6})(/[0-9]{{1,3}})?", "203.0.113.0/24", refine=_network),
+]
+ErrorBudget = Annotated[
+    str,
+    Word(
+        "an error budget",
+        r"[0-9]{1,9}|[0-9]{1,2}(\.[0-9]{1,6})?%",
+        "0.1%",
+        "a number, or a share with %",
+        numeric=True,
+    ),
+]
+Probability = Annotated[float, Field(gt=0, le=1)]
 
 Seconds = Annotated[
     float,

@@ -127,7 +127,7 @@ def test_whatever_a_word_accepts_stays_one_word_everywhere(word: str, data: st.D
     if accepts(word, value):
         # An & is a URL's own; none of these ends a directive, a scalar or a quoted word.
         assert not re.search(r"[\s;{}'\"`$<>|\\\x00-\x1f\x7f]", value)
-        assert shlex.split(value.replace("#", "")) == [value]
+        assert shlex.split(value) == [value]
         assert value.isascii()
 
 
