@@ -1,0 +1,518 @@
+"""Made-up evidence of proofs: a healthy run, and knobs that break it the way real faults do.
+
+proofs.evidence()                                       20 s at 200/s, 2 servers, 3 slots each
+proofs.evidence(slow={"backend-2": 1.3}, duration=60)   one slot is slower
+proofs.evidence(change=True)                            a deploy under load, with marks
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rondo.objectives import ProofLimits
+from rondo.proof.evidence import (
+    Evidence,
+    Expected,
+    Installed,
+    Mark,
+    Member,
+    Planned,
+    Running,
+    ServerWitness,
+    TlsFinding,
+    Upstream,
+    WorkerReport,
+)
+from rondo.proof.records import LOGGED, REQUEST, Lines, Outcome, Requests, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from rondo.proof.evidence import Policy
+
+BEGAN = 1_750_000_000.0
+RUN = "5f0c1d2e3b4a"
+OLD, NEW = "25677641", "9c41f7d0"
+STEPS = (
+    "GET /",
+    "GET /api/products/",
+    "GET /api/products/{product}/",
+    "POST /api/orders/",
+    "probe",
+)
+METHODS = ("GET", "GET", "GET", "POST", "GET")
+SERVICE_OF_STEP = (0, 1, 1, 1, 0)  # frontend, backend
+SERVICES = ("frontend", "backend")
+STATUSES = (200, 200, 200, 201, 200)
+SERVICE_SECONDS = (0.0015, 0.006, 0.008, 0.012, 0.004)
+PROBES = 10
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """How the run was, and what was wrong with it."""
+
+    rate: float = 200
+    duration: float = 20
+    servers: int = 2
+    replicas: int = 3
+    users: int = 100
+    seed: int = 1
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    witnessed: bool = True
+    """Whether the servers could be asked."""
+    secret: bool = True
+    """Whether the servers told the clients which backend answered."""
+    tls: bool = True
+
+    policy: Policy = "round_robin"
+    """Declared; and done, without `balance`."""
+    balance: Policy | None = None
+    """What Nginx does in truth."""
+    weights: tuple[int, ...] | None = None
+    """Declared; and in force, without `real_weights`."""
+    real_weights: tuple[int, ...] | None = None
+    read_configuration: bool = True
+    """Whether the installed configuration tells the truth about balance and weights."""
+    zone: bool = True
+    nginx_workers: int = 2
+    reloads: int = 0
+    foreign: int = 0
+    """Requests of others."""
+
+    dead: tuple[str, ...] = ()
+    """Slots that never answer, and are passed over without a retry: down, backup, left out."""
+    killed: Mapping[str, float] = field(default_factory=dict)
+    """Slots that die at a share of the run."""
+    missing_server: str = ""
+    """A server that answers nothing, and is not asked."""
+    slow: Mapping[str, float] = field(default_factory=dict)
+    """Factor by slot, on every server."""
+    noise: float = 0.35
+    """Standard deviation of the logarithm of service times."""
+    shared: float = 0.25
+    """The same, of what all requests of a second share; it lasts for some seconds."""
+    wrong: float = 0
+    """Share of requests to the backend that answer 500."""
+    dropped: float = 0
+    """Share of GETs whose connection is closed."""
+    stall: float = 0
+    """Seconds that every fifth second stands still."""
+
+    stray: Mapping[str, str] = field(default_factory=dict)
+    """Release by slot, other than the recorded one."""
+    change: bool = False
+    """A deploy during the load."""
+    late_old: int = 0
+    """Answers of the old release after the end of the deploy."""
+    change_factor: float = 1
+    """How much slower the site is during the change."""
+
+    sent_share: float = 1
+    cpu: float = 0.3
+    lag: float = 0.001
+    lost_worker: bool = False
+    unlogged: int = 0
+    """Lines that are missing in the first server's log."""
+    doubled: int = 0
+    """Lines that are there twice."""
+    complete: bool = True
+    clock: float = 0
+    """Of the first server, against the operator's."""
+    tls_error: str = ""
+    tls_versions: tuple[str, ...] = ("TLSv1.2", "TLSv1.3")
+    days_left: float = 80
+    http2: bool = True
+    redirect: str = "308 https://shop.example.com/"
+
+
+def evidence(**knobs: Any) -> Evidence:  # noqa: ANN401 - the fields of Knobs
+    """Make the evidence of one run."""
+    return _Run(Knobs(**knobs)).evidence()
+
+
+class Texts:
+    """Texts by number, as rows hold them."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, int] = {"": 0}
+
+    def __getitem__(self, text: str) -> int:
+        return self.found.setdefault(text, len(self.found))
+
+    def many(self, texts: NDArray[np.str_]) -> NDArray[np.int64]:
+        each, inverse = np.unique(texts, return_inverse=True)
+        return np.array([self[str(text)] for text in each], np.int64)[inverse]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return tuple(self.found)
+
+
+class _Run:
+    """One run in the making: a column per property of a request."""
+
+    def __init__(self, knobs: Knobs) -> None:
+        self.knobs = knobs
+        self.chance = np.random.default_rng(knobs.seed)
+        self.servers = tuple(f"web-{number + 1}" for number in range(knobs.servers))
+        self.slots = {
+            "frontend": ("frontend-1",),
+            "backend": tuple(f"backend-{number + 1}" for number in range(knobs.replicas)),
+        }
+        self.plan()
+        self.balance()
+        self.answer()
+
+    # -- the load
+
+    def plan(self) -> None:
+        knobs = self.knobs
+        paced = max(1, int(knobs.rate * knobs.duration * knobs.sent_share))
+        number = np.arange(paced)
+        probes = np.arange(max(1, int(PROBES * knobs.duration)))
+        self.user = np.concatenate([number % knobs.users, np.full(len(probes), knobs.users)])
+        chosen = self.chance.choice(4, paced, p=(0.25, 0.25, 0.2, 0.3))
+        self.step = np.concatenate([chosen, np.full(len(probes), 4)])
+        at = np.concatenate([number / (knobs.rate or 1), probes / PROBES + 0.05])
+        order = np.argsort(at, kind="stable")
+        self.user, self.step, self.offset = self.user[order], self.step[order], at[order]
+        if not knobs.rate:
+            self.user, self.step, self.offset = (each[:0] for each in (self.user, self.step, at))
+        self.count = len(self.user)
+        live = [s for s in range(len(self.servers)) if self.servers[s] != knobs.missing_server]
+        self.server = np.array(live)[self.user % len(live)]
+        self.service = np.array(SERVICE_OF_STEP)[self.step]
+        self.lateness = self.chance.exponential(knobs.lag / 5, self.count)
+
+    # -- Nginx
+
+    def balance(self) -> None:
+        self.first = np.zeros(self.count, np.int64)
+        self.second = np.full(self.count, -1)
+        for server in range(len(self.servers)):
+            for service, name in enumerate(SERVICES):
+                here = np.flatnonzero((self.server == server) & (self.service == service))
+                if len(here):
+                    self._spread(here, len(self.slots[name]) if service else 1)
+
+    def _spread(self, here: NDArray[np.int64], slots: int) -> None:
+        knobs = self.knobs
+        weights = self._weights(slots)
+        alive = np.array([f"backend-{slot + 1}" not in knobs.dead for slot in range(slots)])
+        turns = 1 if knobs.zone else knobs.nginx_workers
+        worker = self.user[here] * 7 // 3 % turns
+        policy = knobs.balance or knobs.policy
+        if slots == 1:
+            self.first[here] = 0
+        elif policy == "random":
+            share = weights * alive / (weights * alive).sum()
+            self.first[here] = self.chance.choice(slots, len(here), p=share)
+        elif policy == "ip_hash":
+            self.first[here] = np.flatnonzero(alive)[0]
+        else:
+            for each in range(turns):
+                mine = here[worker == each]
+                self.first[mine] = _turns(weights * alive, len(mine))
+        self._kill(here, slots, weights)
+
+    def _weights(self, slots: int) -> NDArray[np.int64]:
+        given = self.knobs.real_weights or self.knobs.weights
+        return np.array(given if given and slots == len(given) else (1,) * slots)
+
+    def _kill(self, here: NDArray[np.int64], slots: int, weights: NDArray[np.int64]) -> None:
+        """Five turns end in a retry, then Nginx passes the slot over."""
+        for name, share in self.knobs.killed.items():
+            slot = int(name.rsplit("-", 1)[1]) - 1
+            if slots == 1:
+                continue
+            late = here[self.offset[here] >= share * self.knobs.duration]
+            struck = late[self.first[late] == slot][:5]
+            self.second[struck] = (slot + 1) % slots
+            if len(struck):
+                rest = late[late > struck[-1]]
+                self.first[rest] = _turns(np.where(np.arange(slots) == slot, 0, weights), len(rest))
+
+    # -- the application
+
+    def answer(self) -> None:
+        knobs, count = self.knobs, self.count
+        self.slot_name = self._name(self.first)
+        self.last_name = np.where(self.second < 0, self.slot_name, self._name(self.second))
+        seconds = np.array(SERVICE_SECONDS)[self.step] * self.chance.lognormal(
+            0, knobs.noise, count
+        )
+        seconds *= np.exp(_drift(self.chance, int(knobs.duration) + 2, knobs.shared))[
+            self.offset.astype(int)
+        ]
+        for name, factor in knobs.slow.items():
+            seconds[self.last_name == name] *= factor
+        self.changing = self._changing()
+        seconds[self.changing] *= knobs.change_factor
+        self.start = self.offset + self.lateness
+        if knobs.stall:
+            into = self.start % 5
+            held = into < knobs.stall
+            seconds = np.where(held, knobs.stall - into + seconds, seconds)
+        self.end = self.start + seconds
+        self._outcomes()
+        self._releases()
+
+    def _name(self, slot: NDArray[np.int64]) -> NDArray[np.str_]:
+        service = np.array(SERVICES)[self.service]
+        return np.char.add(np.char.add(service, "-"), (slot + 1).astype(str))
+
+    def _outcomes(self) -> None:
+        knobs, count = self.knobs, self.count
+        self.status = np.array(STATUSES)[self.step]
+        self.outcome = np.zeros(count, np.int64)
+        luck = self.chance.random(count)
+        wrong = (self.service == 1) & (luck < knobs.wrong)
+        self.status[wrong], self.outcome[wrong] = 500, Outcome.WRONG
+        get = np.array([method == "GET" for method in METHODS])[self.step]
+        self.lost = get & (luck > 1 - knobs.dropped)
+        self.outcome[self.lost] = Outcome.TRANSPORT
+
+    # -- the deploy
+
+    @property
+    def schedule(self) -> list[tuple[float, str, str]]:
+        """When each slot is switched, from the beginning."""
+        if not self.knobs.change:
+            return []
+        every = [(s, slot) for slot in self.slots["backend"] for s in self.servers]
+        span = self.knobs.duration * 0.3
+        first = self.knobs.duration * 0.4
+        return [
+            (first + span * number / len(every), server, slot)
+            for number, (server, slot) in enumerate(every)
+        ]
+
+    @property
+    def change_end(self) -> float:
+        return self.knobs.duration * 0.75
+
+    def _changing(self) -> NDArray[np.bool_]:
+        began = self.knobs.duration * 0.38
+        return self.knobs.change & (self.offset >= began) & (self.offset < self.change_end)
+
+    def _releases(self) -> None:
+        self.release = np.full(self.count, OLD, "U16")
+        server = np.array(self.servers)[self.server]
+        for at, where, slot in self.schedule:
+            self.release[(server == where) & (self.last_name == slot) & (self.start > at)] = NEW
+        if self.knobs.change:
+            self.release[(self.service == 0) & (self.start > self.change_end - 0.5)] = NEW
+        for slot, release in self.knobs.stray.items():
+            self.release[self.last_name == slot] = release
+        late = np.flatnonzero((self.start > self.change_end + 0.5) & (self.service == 1))
+        self.release[late[: self.knobs.late_old]] = OLD
+
+    def marks(self) -> tuple[Mark, ...]:
+        if not self.knobs.change:
+            return ()
+        first = BEGAN + self.knobs.duration * 0.38
+        found = [Mark(first, "begin", "deploy"), Mark(first + 0.1, "phase", "roll backend")]
+        for at, server, slot in self.schedule:
+            found.append(Mark(BEGAN + at, "switched", f"switched shop-{slot}", server, slot))
+            found.append(Mark(BEGAN + at + 0.2, "drained", f"drained {slot}", server, slot))
+        end = BEGAN + self.change_end
+        for server in self.servers:
+            found.append(Mark(end - 0.5, "switched", "switched", server, "frontend-1"))
+            found.append(Mark(end - 0.3, "drained", "drained", server, "frontend-1"))
+        return (*found, Mark(end, "end", "deployed"))
+
+    # -- what is handed in
+
+    def address(self, slot: str) -> str:
+        return f"unix:/var/lib/rondo/shop/sockets/{slot}/slot.sock"
+
+    def requests(self) -> Requests:
+        texts, rows = Texts(), np.zeros(self.count, REQUEST)
+        rows["id"] = np.arange(self.count) + 1
+        rows["intended"], rows["start"] = BEGAN + self.offset, BEGAN + self.start
+        rows["end"], rows["step"], rows["user"] = BEGAN + self.end, self.step, self.user
+        rows["status"] = np.where(self.lost, 0, self.status)
+        rows["outcome"], rows["wire"] = self.outcome, np.where(self.step == 4, Wire.FRESH, 1)
+        said = [
+            f"{self.servers[server]};{chain};{release}"
+            for server, chain, release in zip(self.server, self.chains(), self.release, strict=True)
+        ]
+        if self.count:
+            seen = texts.many(np.array(said))
+            rows["seen"] = np.where(self.lost, 0, seen) * self.knobs.secret
+        rows["error"][self.outcome == Outcome.WRONG] = texts["status 500 instead of 200"]
+        rows["error"][self.lost] = texts["closed before the answer was whole"]
+        rows["bytes"] = np.where(self.lost, 0, 1000 + self.step * 100)
+        return Requests(rows, texts.all)
+
+    def chains(self) -> NDArray[np.str_]:
+        first = np.array([self.address(str(name)) for name in self.slot_name] or [""])[: self.count]
+        last = np.array([self.address(str(name)) for name in self.last_name] or [""])[: self.count]
+        return np.where(self.second < 0, first, np.char.add(np.char.add(first, ", "), last))
+
+    def lines(self, server: int) -> Lines:
+        knobs, texts = self.knobs, Texts()
+        here = np.flatnonzero(self.server == server)
+        rows = np.zeros(len(here), LOGGED)
+        rows["id"] = here + 1
+        rows["time"] = np.round(BEGAN + self.end[here] - 0.0002, 3)
+        rows["time"] += knobs.clock if server == 0 else 0
+        rows["seconds"] = np.round(self.end[here] - self.start[here], 3)
+        rows["status"], rows["bytes"] = self.status[here], 1000 + self.step[here] * 100
+        rows["method"] = np.array([texts[each] for each in METHODS])[self.step[here]]
+        rows["path"] = np.array([texts[each] for each in STEPS])[self.step[here]]
+        if len(here):
+            rows["backend"] = texts.many(self.chains()[here])
+            rows["release"] = texts.many(self.release[here])
+            told = self.status[here].astype("U8")
+            told = np.where(self.second[here] < 0, told, np.char.add("502, ", told))
+            rows["backend_status"] = texts.many(told)
+        rows = rows[np.argsort(rows["time"], kind="stable")]
+        if server == 0:
+            rows = rows[knobs.unlogged :]
+            rows = np.concatenate([rows, rows[: knobs.doubled]])
+        return Lines(rows, texts.all)
+
+    def witnesses(self) -> tuple[ServerWitness, ...]:
+        knobs = self.knobs
+        if not knobs.witnessed:
+            return ()
+        return tuple(
+            ServerWitness(
+                server,
+                self.lines(number),
+                self.others(),
+                self.installed(),
+                knobs.nginx_workers,
+                knobs.reloads,
+                knobs.complete or number > 0,
+                "" if knobs.complete or number > 0 else "the log was cut off",
+                knobs.clock if number == 0 else 0.0,
+            )
+            for number, server in enumerate(self.servers)
+            if server != knobs.missing_server
+        )
+
+    def others(self) -> dict[str, int]:
+        if not self.knobs.foreign:
+            return {}
+        return {self.address("frontend-1"): self.knobs.foreign}
+
+    def upstreams(self) -> tuple[Upstream, ...]:
+        return tuple(
+            Upstream(
+                server,
+                service,
+                f"rondo_shop_{service}",
+                self.knobs.policy if service == "backend" else "round_robin",
+                dict(zip(slots, self.declared(service), strict=True)),
+                {self.address(slot): slot for slot in slots},
+                self.knobs.zone,
+            )
+            for server in self.servers
+            for service, slots in self.slots.items()
+        )
+
+    def declared(self, service: str) -> tuple[int, ...]:
+        slots = self.slots[service]
+        return (self.knobs.weights if service == "backend" else None) or (1,) * len(slots)
+
+    def installed(self) -> tuple[Installed, ...]:
+        knobs = self.knobs
+        policy, weights = knobs.policy, knobs.weights
+        if knobs.read_configuration:
+            policy, weights = knobs.balance or policy, knobs.real_weights or weights
+        members = tuple(
+            Member(self.address(slot), weight, down=knobs.read_configuration and slot in knobs.dead)
+            for slot, weight in zip(
+                self.slots["backend"], weights or (1,) * knobs.replicas, strict=True
+            )
+        )
+        front = (Member(self.address("frontend-1")),)
+        return (
+            Installed("rondo_shop_frontend", "round_robin", front, knobs.zone),
+            Installed("rondo_shop_backend", policy, members, knobs.zone),
+        )
+
+    def expected(self) -> Expected:
+        every = [
+            (server, slot) for server in self.servers for s in self.slots.values() for slot in s
+        ]
+        before = tuple(Running(server, slot, OLD, recorded=True) for server, slot in every)
+        after = (
+            tuple(replace(each, release=NEW) for each in before) if self.knobs.change else before
+        )
+        return Expected(
+            self.upstreams(), before, after, self.servers, self.knobs.tls, ("shop.example.com",)
+        )
+
+    def workers(self) -> tuple[WorkerReport, ...]:
+        knobs = self.knobs
+        due, cpu = int(knobs.rate * knobs.duration), (knobs.cpu,) * max(1, int(knobs.duration))
+        sent = int((self.step != 4).sum())
+        lag = (knobs.lag / 8, knobs.lag / 2, knobs.lag, knobs.lag * 2)
+        return (WorkerReport("worker-0", due, sent, cpu, lag, knobs.lost_worker),)
+
+    def findings(self) -> tuple[TlsFinding, ...]:
+        knobs = self.knobs
+        if not knobs.tls:
+            return ()
+        name, days = "shop.example.com", knobs.days_left
+        said = (knobs.tls_error, days, knobs.tls_versions, knobs.http2, knobs.redirect)
+        return tuple(TlsFinding(server, name, *said) for server in self.servers)
+
+    def evidence(self) -> Evidence:
+        knobs = self.knobs
+        shares = (0.25, 0.25, 0.2, 0.3, 0.0)
+        scheme = "https" if knobs.tls else "http"
+        host = f"{scheme}://shop.example.com"
+        return Evidence(
+            RUN,
+            BEGAN,
+            BEGAN + knobs.duration,
+            Planned(
+                knobs.rate,
+                knobs.duration,
+                min(2.0, knobs.duration / 5),
+                knobs.users,
+                1,
+                STEPS,
+                METHODS,
+                shares,
+                host,
+            ),
+            ProofLimits.model_validate({"p95": 0.3, "p99": 1.0, **knobs.limits}),
+            self.expected(),
+            self.requests(),
+            self.witnesses(),
+            self.marks(),
+            self.findings(),
+            self.workers(),
+            (),
+            {"rondo": "0.1.0", "locust": "2.47.0", "python": "3.11.7", "nginx web-1": "1.22.1"},
+        )
+
+
+def _turns(weights: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Take turns as Nginx does: smooth weighted round robin, from the beginning."""
+    total, current, period = int(weights.sum()), np.zeros(len(weights), np.int64), []
+    for _ in range(total):
+        current += weights
+        best = int(np.argmax(np.where(weights > 0, current, np.iinfo(np.int64).min)))
+        current[best] -= total
+        period.append(best)
+    return np.resize(np.array(period), count)
+
+
+def _drift(chance: np.random.Generator, seconds: int, size: float) -> NDArray[np.float64]:
+    """Make a disturbance that lasts: each second is much like the one before."""
+    found = np.zeros(seconds)
+    for second in range(1, seconds):
+        found[second] = 0.8 * found[second - 1] + chance.normal(0, size * 0.6)
+    return found
