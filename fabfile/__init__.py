@@ -46,6 +46,20 @@ def deploy(session, inventory="", plan=False, verbose=False):
     return command("deploy")(session, verbose=verbose)
 
 
+@task(
+    klass=ClusterTask,
+    positional=["service"],
+    help={
+        "inventory": INVENTORY,
+        "service": "service or slot, like backend or backend-2; all of them without it",
+        "plan": "only show what would be done",
+    },
+)
+def restart(session, service="", inventory="", plan=False):
+    """Replace every container by a fresh one of the release in force, slot by slot."""
+    return command("restart", "live")(session, service=service, plan=plan)
+
+
 @task(klass=ClusterTask, help={"inventory": INVENTORY, "json": "print it as JSON"})
 def status(session, inventory="", json=False):
     """Show what runs where, how it does, and what drifted; exits 1 if anything did."""

@@ -102,9 +102,9 @@ class Applier:
 
         return take
 
-    def instance(self, remote: Remote) -> Instance:
+    def instance(self, remote: Remote, release: str = "") -> Instance:
         """Return a new start of a container on a server."""
-        return Instance(new_instance(), remote.name, self.material.release.id)
+        return Instance(new_instance(), remote.name, release or self.material.release.id)
 
 
 def _send_files(applier: Applier, step: steps.SendFiles, remote: Remote) -> None:
@@ -173,6 +173,10 @@ def _pull(applier: Applier, step: steps.PullImage, remote: Remote) -> None:
     )
 
 
+def _tag(_: Applier, step: steps.TagImage, remote: Remote) -> None:
+    remote.run('docker tag "$1" "$2"', step.identity, step.reference, step=step.title)
+
+
 def _secret_folder(applier: Applier, container: Container) -> str:
     return applier.layout.environment(container.environment)
 
@@ -239,7 +243,7 @@ def _nginx_user(applier: Applier, remote: Remote) -> str:
 def _fill(applier: Applier, step: steps.FillSlot, remote: Remote) -> None:
     slot, gate, layout = step.slot, step.slot.gate, applier.layout
     container = slot.container
-    instance = applier.instance(remote)
+    instance = applier.instance(remote, step.release)
     remote.run(
         changing("slot"),
         "fill",
@@ -277,7 +281,7 @@ def _log_folder(layout: Layout, container: Container) -> str:
 
 def _start_worker(applier: Applier, step: steps.StartWorker, remote: Remote) -> None:
     container = step.worker.container
-    instance = applier.instance(remote)
+    instance = applier.instance(remote, step.release)
     remote.run(
         changing("slot"),
         "start",
@@ -349,6 +353,18 @@ def _write_record(applier: Applier, step: steps.WriteRecord, remote: Remote) -> 
     )
 
 
+def _enforce(applier: Applier, step: steps.EnforceRelease, remote: Remote) -> None:
+    layout = applier.layout
+    remote.run(
+        changing("record"),
+        layout.root,
+        layout.releases,
+        step.release,
+        step=step.title,
+        survive=True,
+    )
+
+
 def _prune(applier: Applier, step: steps.Prune, remote: Remote) -> None:
     state = applier.states[remote.name]
     kept = [state.records[name] for name in step.releases if name in state.records]
@@ -391,6 +407,7 @@ _ACTIONS: dict[type[steps.Step], Callable[..., Output | None]] = {
     steps.BuildImage: _build,
     steps.PullImage: _pull,
     steps.CarryImage: _not_here,
+    steps.TagImage: _tag,
     steps.StartAccessory: _start_accessory,
     steps.RunReleaseCommand: _release_command,
     steps.InstallConfig: _install_config,
@@ -398,5 +415,6 @@ _ACTIONS: dict[type[steps.Step], Callable[..., Output | None]] = {
     steps.StartWorker: _start_worker,
     steps.EmptySlot: _empty,
     steps.WriteRecord: _write_record,
+    steps.EnforceRelease: _enforce,
     steps.Prune: _prune,
 }

@@ -120,13 +120,17 @@ def describe(step: Step, sizes: Mapping[tuple[str, str], int]) -> Iterator[str]:
 
 def show_plan(session: Session, intent: Intent) -> None:
     """Print the steps of a plan with their reasons, the file differences and the bytes to send."""
-    sizes = bytes_to_send(intent, session.fleet)
-    session.ui.note(f"release {intent.plan.release}")
-    for phase in intent.plan.phases:
-        session.ui.note(f"-- {phase.name}, {phase.order.value}")
+    show_steps(session.ui, intent.plan, bytes_to_send(intent, session.fleet))
+
+
+def show_steps(ui: Ui, plan: Plan, sizes: Mapping[tuple[str, str], int] | None = None) -> None:
+    """Print the steps of a plan with their reasons."""
+    ui.note(f"release {plan.release}")
+    for phase in plan.phases:
+        ui.note(f"-- {phase.name}, {phase.order.value}")
         for step in phase.steps:
-            for text in describe(step, sizes):
-                session.ui.line(step.server, text)
+            for text in describe(step, sizes or {}):
+                ui.line(step.server, text)
 
 
 def run_plan(session: Session, *, as_json: bool = False) -> int:

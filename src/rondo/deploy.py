@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rondo import cluster, context
-from rondo.apply import Applier
+from rondo.change import Change, Outcome, carry_out
 from rondo.errors import PreflightError, RondoError
 from rondo.events import Emit, Event, redacted
 from rondo.gather import Material, gather
@@ -107,14 +107,6 @@ def refuse_faults(found: Sequence[Fault]) -> None:
         raise PreflightError(f"not ready; nothing was touched:\n{lines}")
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a deploy did, and what it found before."""
-
-    plan: Plan
-    states: Mapping[str, ServerState]
-
-
 def deploy(loaded: Loaded, fleet: Fleet, names: Sequence[str], emit: Emit) -> Outcome:
     """Make the servers run what the inventory declares; an empty plan means that they do.
 
@@ -137,18 +129,10 @@ def _change(intent: Intent, fleet: Fleet, names: Sequence[str], emit: Emit) -> O
     inventory, material = intent.loaded.inventory, intent.material
     for warning in material.warnings:
         emit(Event("note", warning))
-    purpose = f"deploy of {intent.plan.release}"
-    with cluster.locked(fleet, names, inventory.project, purpose):
-        # Somebody else may have finished between the first look and the lock.
-        states = cluster.observe(fleet, names, inventory.project)
-        plan = make_plan(material.release, states, policy_of(inventory))
-        applier = Applier(
-            material=material,
-            states=states,
-            build=inventory.settings.build,
-            emit=emit,
-            author=cluster.author(),
-            created=cluster.now(),
-        )
-        cluster.apply(plan, fleet, applier, emit)
-    return Outcome(plan, states)
+    change = Change(
+        inventory,
+        f"deploy of {intent.plan.release}",
+        plan=lambda states: make_plan(material.release, states, policy_of(inventory)),
+        material=lambda _: material,
+    )
+    return carry_out(change, fleet, names, emit)

@@ -34,9 +34,9 @@ EXIT_PIPE: Final = 141
 _VARIABLE: Final = "RONDO_INVENTORY"
 
 
-def command(name: str) -> Callable[..., int]:
-    """Find what a task does, in `rondo.console`, only when it is about to be done."""
-    found: Callable[..., int] = getattr(import_module("rondo.console"), f"run_{name}")
+def command(name: str, module: str = "console") -> Callable[..., int]:
+    """Find what a task does, in a module of Rondo, only when it is about to be done."""
+    found: Callable[..., int] = getattr(import_module(f"rondo.{module}"), f"run_{name}")
     return found
 
 

@@ -122,6 +122,14 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the servers call a release that is made again from their records."""
+
+    id: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """What shall run on every server."""
 
@@ -131,15 +139,21 @@ class Release:
     """Built images by service."""
     commands: tuple[ReleaseCommand, ...] = ()
     source: Source = field(default_factory=Source)
+    recorded: Recorded | None = None
+    """Its name, if it was made from records: they may tell of some of its servers only."""
 
     @property
     def content(self) -> str:
         """Digest of all that runs; the same content is the same release."""
+        if self.recorded:
+            return self.recorded.content
         return digest({name: asdict(server) for name, server in self.servers.items()})
 
     @property
     def id(self) -> str:
         """Name for people: commit, whether the tree was clean, and the content's digest."""
+        if self.recorded:
+            return self.recorded.id
         version = f"{self.source.version}-" if self.source.version else ""
         commit = self.source.commit[:10] or "nogit"
         dirty = "-dirty" if self.source.dirty else ""

@@ -46,7 +46,7 @@ class ServerState:
     facts: Facts
     containers: tuple[RunningContainer, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
-    """Image id by tag and by digest reference."""
+    """Image id by tag, by digest reference, and by itself."""
     slots: Mapping[str, str] = field(default_factory=dict)
     """Instance that each slot's symlink names."""
     environments: frozenset[str] = frozenset()
@@ -104,6 +104,7 @@ def _containers(entries: list[dict[str, object]]) -> tuple[RunningContainer, ...
 
 def _images(entries: list[dict[str, object]]) -> Iterator[tuple[str, str]]:
     for entry in entries:
+        yield str(entry["Id"]), str(entry["Id"])
         for key in ("RepoTags", "RepoDigests"):
             references = entry.get(key) or []
             assert isinstance(references, list)  # noqa: S101 - the shape is Docker's API

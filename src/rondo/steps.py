@@ -84,6 +84,17 @@ class PullImage(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class TagImage(Step):
+    """Give an image the tag again under which a release knew it."""
+
+    words: ClassVar[str] = "tag {step.identity} as {step.reference} again"
+
+    reference: str
+    identity: str
+    """Its id, which no tag can move."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartAccessory(Step):
     """Start an accessory, and wait until it is ready."""
 
@@ -131,6 +142,8 @@ class FillSlot(Step):
     words: ClassVar[str] = "fill {step.slot.name}"
 
     slot: Slot
+    release: str = ""
+    """Release that the container tells; the plan's own when empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +153,8 @@ class StartWorker(Step):
     words: ClassVar[str] = "start {step.worker.container.name}"
 
     worker: Worker
+    release: str = ""
+    """Release that the container tells; the plan's own when empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +171,15 @@ class WriteRecord(Step):
     """Write the release record and make the release the one in force."""
 
     words: ClassVar[str] = "record release {step.release}"
+
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnforceRelease(Step):
+    """Make a recorded release the one in force."""
+
+    words: ClassVar[str] = "make {step.release} the release in force"
 
     release: str
 

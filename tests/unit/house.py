@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -169,6 +170,9 @@ class Simulation:
                 return self.with_image(state, image.reference)
             case steps.CarryImage(reference=reference) | steps.PullImage(reference=reference):
                 return self.with_image(state, reference)
+            case steps.TagImage(reference=reference, identity=identity):
+                assert identity in state.images
+                return replace(state, images={**state.images, reference: identity})
             case steps.InstallConfig(path=path, text=text):
                 return replace(state, files={**state.files, path: text})
             case steps.StartAccessory(accessory=accessory):
@@ -184,10 +188,14 @@ class Simulation:
                 return replace(state, slots=slots, containers=rest)
             case steps.WriteRecord():
                 return self.recorded(state, step.server)
+            case steps.EnforceRelease(release=identity):
+                assert identity in state.records
+                return replace(state, current=identity)
         return state
 
     def with_image(self, state: ServerState, reference: str) -> ServerState:
-        return replace(state, images={**state.images, reference: f"id-of-{reference}"})
+        identity = f"id-of-{reference}"
+        return replace(state, images={**state.images, reference: identity, identity: identity})
 
     def started(self, state: ServerState, container: Container) -> ServerState:
         assert container.image in state.images, f"{container.image} is not there"
@@ -199,7 +207,9 @@ class Simulation:
         return replace(state, containers=(*others, running(container, instance)), slots=slots)
 
     def recorded(self, state: ServerState, server: str) -> ServerState:
-        record = make_record(self.wanted, server, state.images, created="2026", author="me")
+        made = make_record(self.wanted, server, state.images, created="2026", author="me")
+        # As a server keeps it.
+        record = json.loads(json.dumps(made))
         records = {**state.records, self.wanted.id: record}
         return replace(state, records=records, current=self.wanted.id)
 

@@ -1,0 +1,45 @@
+"""Commands that change a live site, as the operator sees them: restart, rollback and the like."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rondo import operations
+from rondo.console import Screen, run_journal, show_steps
+from rondo.errors import EXIT_CHANGES, EXIT_DONE
+from rondo.events import Emit, fan_out, journal
+from rondo.steps import FillSlot, StartWorker
+
+if TYPE_CHECKING:
+    from rondo.plan import Plan
+    from rondo.session import Session
+
+
+def _sink(session: Session, *, verbose: bool = False) -> Emit:
+    path = run_journal(session.loaded.root)
+    return fan_out(Screen(session.ui, verbose=verbose), journal(path))
+
+
+def replaced(plan: Plan) -> int:
+    """Count the containers that a plan replaces."""
+    return sum(isinstance(step, (FillSlot, StartWorker)) for step in plan.steps)
+
+
+def run_restart(session: Session, *, service: str = "", plan: bool = False) -> int:
+    """Replace every container of a service or slot, or all, by fresh ones; show it as it goes."""
+    inventory = session.loaded.inventory
+    if plan:
+        made = operations.intend_restart(inventory, session.fleet, session.names, service)
+        show_steps(session.ui, made)
+        return EXIT_CHANGES if made else EXIT_DONE
+    began = time.monotonic()
+    emit = _sink(session)
+    outcome = operations.restart(inventory, session.fleet, session.names, emit, service)
+    took = time.monotonic() - began
+    servers = ", ".join(outcome.states)
+    session.ui.note(
+        f"{replaced(outcome.plan)} containers of release {outcome.plan.release} are fresh on "
+        f"{servers} ({took:.1f} s)"
+    )
+    return EXIT_DONE
