@@ -95,6 +95,11 @@ class Layout:
         return f"{CONTAINER_LOGS}/{self.project}/{slot}"
 
     @property
+    def proof(self) -> str:
+        """Folder whose files are named by the secrets of load runs; can be entered, not listed."""
+        return f"{self.root}/proof"
+
+    @property
     def network(self) -> str:
         """Docker network of the project on each server."""
         return f"rondo-{self.project}"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from rondo.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rondo.inventory import Inventory
 
 # One token of an Nginx file holds at most this many bytes, its quotes included.
@@ -72,3 +74,8 @@ def size(number: int) -> str:
         if number and number % factor == 0:
             return f"{number // factor}{unit}"
     return str(number)
+
+
+def networks(declared: Iterable[str]) -> tuple[str, ...]:
+    """Return networks as `geo` takes them: each one once, without bits of hosts."""
+    return tuple(dict.fromkeys(str(ipaddress.ip_network(each, strict=False)) for each in declared))

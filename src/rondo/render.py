@@ -103,6 +103,8 @@ def site_config(inventory: Inventory, server: str, templates: Path) -> str:
     upstreams = {each.name: each for site in sites for each in site.upstreams.values() if each}
     locations = [location for site in sites for location in site.locations]
     values = _common(inventory) | {
+        "server": server,
+        "allow": nginx.networks(inventory.proof.allow),
         "sites": sites,
         "upstreams": [upstreams[name] for name in sorted(upstreams)],
         "websocket": any(location.websocket for location in locations),

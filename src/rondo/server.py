@@ -134,7 +134,9 @@ class Remote:
             code = exchange.code() if exchange.whole else _LOST
         self._demand(task, self._settle(task, Output("", stderr.finish(), code)))
 
-    def hold(self, script: str, *arguments: str, step: str, deadline: float) -> Hold:
+    def hold(
+        self, script: str, *arguments: str, step: str, deadline: float, stdin: bytes = b""
+    ) -> Hold:
         """Run a script that tells one line and then holds something until it is closed."""
         task = _Task(script, arguments, step, deadline)
         said: list[str] = []
@@ -142,6 +144,8 @@ class Remote:
         with ExitStack() as stack:
             exchange = stack.enter_context(self._exchange(task))
             self._start(exchange, task)
+            # Without an end mark, which would end the script's standard input and so the hold.
+            exchange.type(b"%d\n%s" % (len(stdin), stdin) if stdin else b"")
             with self._in_time(task):
                 exchange.pump(stdout, stderr, until=said.__len__)
             stdout.finish()

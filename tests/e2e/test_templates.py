@@ -248,20 +248,37 @@ def test_a_websocket_goes_through_and_other_upgrades_do_not(front: Front) -> Non
     assert "Upgrade" not in front.ask("/live/x", headers=headers).json["headers"]
 
 
-def test_who_knows_the_secret_of_a_run_sees_the_slot(front: Front) -> None:
-    (front.data / "proof").mkdir(exist_ok=True)
-    (front.data / "proof/run.map").write_text('"s3cret" 1;\n')
-    front.inside("nginx", "-s", "reload")
-    known = {"X-Rondo-Proof": "s3cret", "X-Rondo-Run": "run-7", "X-Request-ID": "request-1"}
-    seen = until(lambda: front.ask("/api/proved", headers=known).headers.get("x-rondo-backend"))
-    assert re.search(r"/backend-[123]/slot\.sock$", seen)
-    until(lambda: any((x["run"], x["id"]) == ("run-7", "request-1") for x in front.log()))
-    guessed = front.ask("/api/guessed", headers={**known, "X-Rondo-Proof": "guess"})
-    assert "x-rondo-backend" not in guessed.headers
-    assert (front.logged("/api/guessed")["run"], len(front.logged("/api/guessed")["id"])) == (
-        "",
-        32,
-    )
+def test_who_knows_the_secret_of_a_run_sees_the_slot_as_long_as_it_lasts(front: Front) -> None:
+    secret = "0123456789abcdef" * 2
+    known = {"X-Rondo-Proof": secret, "X-Rondo-Run": "run-7", "X-Request-ID": "request-1"}
+    assert "x-rondo-backend" not in front.ask("/api/early", headers=known).headers
+    folder = front.data / "proof"
+    folder.mkdir(mode=0o711)
+    (folder / secret).touch(mode=0o600)
+    seen = front.ask("/api/proved", headers=known).headers["x-rondo-backend"]
+    assert re.fullmatch(r"web-1;unix:/\S+/backend-[123]/slot\.sock;r1", seen)
+    assert {key: front.logged("/api/proved")[key] for key in ("run", "id")} == {
+        "run": "run-7",
+        "id": "request-1",
+    }
+    (folder / secret).unlink()
+    assert "x-rondo-backend" not in front.ask("/api/late", headers=known).headers
+
+
+@pytest.mark.parametrize(
+    "guess", ["", "f" * 32, "known", "../tls/shop.pem", "/etc/passwd", "." * 32, "0" * 33]
+)
+def test_who_does_not_know_the_secret_is_told_nothing_and_writes_no_name(
+    front: Front, guess: str
+) -> None:
+    (front.data / "proof").mkdir(mode=0o711, exist_ok=True)
+    (front.data / "proof/known").touch()
+    path = f"/api/guessed/{guess.encode().hex()}"
+    forged = {"X-Rondo-Proof": guess, "X-Rondo-Run": "run-7", "X-Request-ID": "request-1"}
+    assert "x-rondo-backend" not in front.ask(path, headers=forged).headers
+    line = front.logged(path)
+    assert line["run"] == ""
+    assert re.fullmatch(r"[0-9a-f]{32}", line["id"])
 
 
 def test_a_large_upload_arrives_and_a_larger_one_is_refused(front: Front) -> None:

@@ -93,6 +93,7 @@ LIVE: dict[str, Any] = {
             "timeouts": {"connect": "250ms", "read": "1h"},
         }
     },
+    "proof": {"allow": ["203.0.113.9/24", "2001:db8::/32"]},
 }
 
 EXAMPLES = {"one-name": ONE_NAME, "two-names": TWO_NAMES, "live": LIVE}
