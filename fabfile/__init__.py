@@ -60,6 +60,48 @@ def restart(session, service="", inventory="", plan=False):
     return command("restart", "live")(session, service=service, plan=plan)
 
 
+@task(
+    klass=ClusterTask,
+    positional=["release"],
+    help={
+        "inventory": INVENTORY,
+        "release": "release of `fab history`, or a part of its name; without it the one before",
+        "plan": "only show what would be done",
+    },
+)
+def rollback(session, release="", inventory="", plan=False):
+    """Make the servers run a release again that they have recorded; no source tree is needed."""
+    return command("rollback", "live")(session, release=release, plan=plan)
+
+
+@task(
+    klass=ClusterTask,
+    positional=["old", "new"],
+    help={
+        "inventory": INVENTORY,
+        "old": "release to compare; without it the one before the one in force",
+        "new": "release to compare it with; without it the one in force",
+    },
+)
+def diff(session, old="", new="", inventory=""):
+    """Show what tells two recorded releases apart; environments by their digests, never values."""
+    return command("diff", "live")(session, old=old, new=new)
+
+
+@task(
+    klass=ClusterTask,
+    positional=["state"],
+    help={
+        "inventory": INVENTORY,
+        "state": "on or off; without it the state is shown",
+        "site": "site of the inventory; all of them without it",
+    },
+)
+def maintenance(session, state="", site="", inventory=""):
+    """Close sites with a page of yours, or open them again: fab maintenance on."""
+    return command("maintenance", "console_maintenance")(session, state=state, site=site)
+
+
 @task(klass=ClusterTask, help={"inventory": INVENTORY, "json": "print it as JSON"})
 def status(session, inventory="", json=False):
     """Show what runs where, how it does, and what drifted; exits 1 if anything did."""

@@ -15,7 +15,7 @@ from rondo.docker import Instance, container_name, run_options
 from rondo.errors import RemoteError
 from rondo.events import Emit, Event, Kind
 from rondo.layout import Layout
-from rondo.record import make_record
+from rondo.record import before, make_record
 from rondo.scripts import changing
 
 if TYPE_CHECKING:
@@ -340,7 +340,14 @@ def _write_record(applier: Applier, step: steps.WriteRecord, remote: Remote) -> 
     server = release.servers[remote.name]
     containers = (*server.containers, *(each.container for each in server.accessories))
     ids = _built_ids(remote, sorted({container.image for container in containers}))
-    record = make_record(release, remote.name, ids, created=applier.created, author=applier.author)
+    record = make_record(
+        release,
+        remote.name,
+        ids,
+        created=applier.created,
+        author=applier.author,
+        before=before(applier.states[remote.name], release.id),
+    )
     text = json.dumps(record, indent=1, sort_keys=True).encode()
     remote.run(
         changing("files", "record"),

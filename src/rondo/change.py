@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rondo import cluster
 from rondo.apply import Applier
+from rondo.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,5 +61,7 @@ def carry_out(change: Change, fleet: Fleet, names: Sequence[str], emit: Emit) ->
             author=cluster.author(),
             created=cluster.now(),
         )
+        for note in plan.notes:
+            emit(Event("note", note))
         cluster.apply(plan, fleet, applier, emit)
     return Outcome(plan, states)

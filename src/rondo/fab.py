@@ -67,15 +67,16 @@ class ClusterTask(Task[Any]):
         Invoke demands every positional parameter, so it is one only when a word is there for it.
         """
         arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
-        for argument in arguments:
-            if argument.positional and argument.default is not None:
-                argument.positional = _has_word(self.name, arguments, sys.argv)
+        given = _words_behind(self.name, arguments, sys.argv)
+        for place, argument in enumerate(each for each in arguments if each.positional):
+            if argument.default is not None:
+                argument.positional = place < given
                 argument.default = None if argument.positional else argument.default
         return arguments
 
 
-def _has_word(task: str, arguments: Sequence[Argument], words: Sequence[str]) -> bool:
-    """Tell whether a word stands behind a task's name that belongs to none of its flags."""
+def _words_behind(task: str, arguments: Sequence[Argument], words: Sequence[str]) -> int:
+    """Count the words behind a task's name that belong to none of its flags."""
     taking = {
         f"{'-' if len(name) == 1 else '--'}{name.replace('_', '-')}"
         for argument in arguments
@@ -83,14 +84,15 @@ def _has_word(task: str, arguments: Sequence[Argument], words: Sequence[str]) ->
         for name in argument.names
     }
     rest = iter(words[words.index(task) + 1 :] if task in words else ())
+    count = 0
     for word in rest:
         if word == "--":
-            return False
+            break
         if not word.startswith("-"):
-            return True
-        if word in taking:
+            count += 1
+        elif word in taking:
             next(rest, None)
-    return False
+    return count
 
 
 def _whole_number(name: str) -> Callable[[object], int]:

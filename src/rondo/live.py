@@ -31,7 +31,7 @@ def run_restart(session: Session, *, service: str = "", plan: bool = False) -> i
     inventory = session.loaded.inventory
     if plan:
         made = operations.intend_restart(inventory, session.fleet, session.names, service)
-        show_steps(session.ui, made)
+        _show(session, made)
         return EXIT_CHANGES if made else EXIT_DONE
     began = time.monotonic()
     emit = _sink(session)
@@ -43,3 +43,38 @@ def run_restart(session: Session, *, service: str = "", plan: bool = False) -> i
         f"{servers} ({took:.1f} s)"
     )
     return EXIT_DONE
+
+
+def run_rollback(session: Session, *, release: str = "", plan: bool = False) -> int:
+    """Make the servers run a recorded release again; by default the one before."""
+    inventory = session.loaded.inventory
+    if plan:
+        made = operations.intend_rollback(inventory, session.fleet, session.names, release)
+        _show(session, made)
+        return EXIT_CHANGES if made else EXIT_DONE
+    began = time.monotonic()
+    outcome = operations.rollback(inventory, session.fleet, session.names, _sink(session), release)
+    servers = ", ".join(outcome.states)
+    if not outcome.plan:
+        session.ui.note(f"nothing to do: {servers} run release {outcome.plan.release} already")
+        return EXIT_DONE
+    took = time.monotonic() - began
+    session.ui.note(f"release {outcome.plan.release} is back on {servers} ({took:.1f} s)")
+    return EXIT_DONE
+
+
+def _show(session: Session, plan: Plan) -> None:
+    show_steps(session.ui, plan)
+    for note in plan.notes:
+        session.ui.warn(note)
+
+
+def run_diff(session: Session, *, old: str = "", new: str = "") -> int:
+    """Print what tells two recorded releases apart; return 2 if anything does."""
+    inventory = session.loaded.inventory
+    found = operations.difference(inventory, session.fleet, session.names, old, new)
+    session.ui.note(f"from {found.old} to {found.new}")
+    for name, lines in found.lines.items():
+        for line in lines or ("nothing differs",):
+            session.ui.line(name, line)
+    return EXIT_CHANGES if any(found.lines.values()) else EXIT_DONE

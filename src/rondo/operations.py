@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from rondo import cluster
 from rondo.change import Change, Outcome, carry_out
+from rondo.deploy import policy_of
+from rondo.difference import differences
 from rondo.errors import InputError
 from rondo.gather import Material
-from rondo.recorded_plan import make_restart_plan
+from rondo.recorded_plan import (
+    find_release,
+    make_restart_plan,
+    make_rollback_plan,
+    release_before,
+    release_in_force,
+)
 from rondo.release import Recorded, Release
+from rondo.restore import recorded_release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
     from rondo.fleet import Fleet
     from rondo.inventory import Inventory
     from rondo.plan import Plan
+    from rondo.release import ServerRelease
     from rondo.state import ServerState
 
 
@@ -69,3 +80,73 @@ def restart(
         material=lambda plan: recorded_material(inventory.project, plan),
     )
     return carry_out(change, fleet, serving(inventory, names), emit)
+
+
+def rollback_plan(inventory: Inventory, states: Mapping[str, ServerState], wanted: str) -> Plan:
+    """Return the steps back to a release, or to the one before the one in force."""
+    identity = find_release(states, wanted) if wanted else release_before(states)
+    return make_rollback_plan(inventory.project, states, identity, policy_of(inventory))
+
+
+def intend_rollback(
+    inventory: Inventory, fleet: Fleet, names: Sequence[str], wanted: str = ""
+) -> Plan:
+    """Find out what a rollback would do; changes nothing."""
+    states = cluster.observe(fleet, serving(inventory, names), inventory.project)
+    return rollback_plan(inventory, states, wanted)
+
+
+def rollback(
+    inventory: Inventory, fleet: Fleet, names: Sequence[str], emit: Emit, wanted: str = ""
+) -> Outcome:
+    """Make the servers run a recorded release again; by default the one before.
+
+    Raises RondoError: PreflightError and InputError before anything is touched, RemoteError when
+    a step failed.
+    """
+    intended = intend_rollback(inventory, fleet, names, wanted)
+    identity = intended.release
+    change = Change(
+        inventory,
+        f"rollback to {identity}",
+        # Not once more "the one before": somebody may have gone there meanwhile.
+        plan=lambda states: rollback_plan(inventory, states, identity),
+        material=lambda plan: recorded_material(inventory.project, plan),
+    )
+    return carry_out(change, fleet, serving(inventory, names), emit)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What tells two releases apart."""
+
+    old: str
+    new: str
+    lines: Mapping[str, tuple[str, ...]]
+    """By server."""
+
+
+def difference(
+    inventory: Inventory, fleet: Fleet, names: Sequence[str], old: str = "", new: str = ""
+) -> Difference:
+    """Tell what differs between two releases; by default the one before and the one in force."""
+    project = inventory.project
+    states = cluster.observe(fleet, serving(inventory, names), project)
+    first = find_release(states, old) if old else release_before(states)
+    second = find_release(states, new) if new else release_in_force(states)
+    pairs = {
+        name: (
+            _recorded(project, name, states[name], first),
+            _recorded(project, name, states[name], second),
+        )
+        for name in states
+    }
+    lines = {name: differences(project, *pair) for name, pair in pairs.items()}
+    return Difference(first, second, lines)
+
+
+def _recorded(
+    project: str, name: str, state: ServerState, identity: str
+) -> tuple[ServerRelease, Mapping[str, Any]]:
+    release = recorded_release(project, {name: identity}, {name: state})
+    return release.servers[name], state.records[identity]

@@ -238,9 +238,13 @@ def _needs_command(wanted: Container, state: ServerState) -> bool:
 
 
 def _kept(site: _Site, release: str, keep: int) -> tuple[str, ...]:
+    """Return the releases to keep: the new one, the one it takes over from, then the youngest."""
     older = sorted(
         (name for name in site.state.records if name != release),
-        key=lambda name: str(site.state.records[name].get("created", "")),
+        key=lambda name: (
+            name == site.state.current,
+            str(site.state.records[name].get("created", "")),
+        ),
         reverse=True,
     )
     return (release, *older[: keep - 1])
@@ -275,14 +279,26 @@ def _accessories(sites: Iterable[_Site]) -> Iterator[Step]:
             yield StartAccessory(site.server, reason, accessory)
 
 
-def make_plan(release: Release, states: Mapping[str, ServerState], policy: Policy) -> Plan:
-    """Return the steps from what runs to what is wanted, on the servers that were observed."""
-    sites = {
+def _sites(release: Release, states: Mapping[str, ServerState]) -> dict[str, _Site]:
+    return {
         name: _Site(release.project, name, release.servers[name], state)
         for name, state in states.items()
         if name in release.servers
     }
-    phases = [phase for phase in _phases(release, sites, policy) if phase.steps]
+
+
+def changing_phases(
+    release: Release, states: Mapping[str, ServerState], policy: Policy
+) -> tuple[Phase, ...]:
+    """Return the phases that make servers run a release, without those that record it."""
+    phases = _phases(release, _sites(release, states), policy)
+    return tuple(phase for phase in phases if phase.steps)
+
+
+def make_plan(release: Release, states: Mapping[str, ServerState], policy: Policy) -> Plan:
+    """Return the steps from what runs to what is wanted, on the servers that were observed."""
+    sites = _sites(release, states)
+    phases = changing_phases(release, states, policy)
     if not phases and _recorded(release, sites):
         return Plan(release.id, ())
     return Plan(release.id, (*phases, *_closing(release, sites, policy)))

@@ -12,18 +12,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rondo.release import Release, ServerRelease
+    from rondo.state import ServerState
 
 VERSION = 1
 
 
-def configs(release: Release, server: ServerRelease) -> dict[str, str]:
+def config_texts(project: str, server: ServerRelease) -> dict[str, str]:
     """Return the text of each configuration file of a server, by its path there."""
-    layout = Layout(release.project)
+    layout = Layout(project)
     return {layout.gate_file: server.gate_config, layout.site_file: server.site_config}
 
 
-def make_record(
-    release: Release, name: str, image_ids: Mapping[str, str], *, created: str, author: str
+def make_record(  # noqa: PLR0913 - what a record tells
+    release: Release,
+    name: str,
+    image_ids: Mapping[str, str],
+    *,
+    created: str,
+    author: str,
+    before: str = "",
 ) -> dict[str, object]:
     """Return the record of a release on one server, as JSON can hold it."""
     server = release.servers[name]
@@ -34,6 +41,7 @@ def make_record(
         "content": release.content,
         "created": created,
         "by": author,
+        "before": before,
         "source": asdict(release.source),
         "images": {
             reference: image_ids.get(reference, "")
@@ -41,5 +49,14 @@ def make_record(
         },
         "server": asdict(server),
         "environments": sorted(server.environments),
-        "configs": {path: text_digest(text) for path, text in configs(release, server).items()},
+        "configs": {
+            path: text_digest(text) for path, text in config_texts(release.project, server).items()
+        },
     }
+
+
+def before(state: ServerState, release: str) -> str:
+    """Return the release from which another takes over on a server; empty for the first one."""
+    if state.current != release:
+        return state.current
+    return str(state.record.get("before", ""))

@@ -11,7 +11,7 @@ from rondo import plan, steps
 from rondo.facts import Facts
 from rondo.inventory import Inventory
 from rondo.layout import Layout
-from rondo.record import make_record
+from rondo.record import before, make_record
 from rondo.release import BuiltImage, Parts, Release, Source, make_release
 from rondo.state import RunningContainer, ServerState
 
@@ -207,7 +207,14 @@ class Simulation:
         return replace(state, containers=(*others, running(container, instance)), slots=slots)
 
     def recorded(self, state: ServerState, server: str) -> ServerState:
-        made = make_record(self.wanted, server, state.images, created="2026", author="me")
+        made = make_record(
+            self.wanted,
+            server,
+            state.images,
+            created=f"2026-{len(state.records):04}",
+            author="me",
+            before=before(state, self.wanted.id),
+        )
         # As a server keeps it.
         record = json.loads(json.dumps(made))
         records = {**state.records, self.wanted.id: record}

@@ -35,3 +35,26 @@ def test_word_is_taken_where_it_stands(
     namespace = Collection(ClusterTask(logs, positional=["service"]))
     result = Parser(contexts=namespace.to_contexts()).parse_argv(words.split())
     assert result[0].args["service"].value == service
+
+
+def diff(session: object, old: str = "", new: str = "", inventory: str = "") -> None:
+    """Stand for a task with two words that may be left away."""
+
+
+@pytest.mark.parametrize(
+    ("words", "old", "new"),
+    [
+        ("diff", "", ""),
+        ("diff one", "one", ""),
+        ("diff one two", "one", "two"),
+        ("diff --inventory staging one", "one", ""),
+        ("diff one --inventory staging two", "one", "two"),
+    ],
+)
+def test_two_words_are_taken_in_their_order(
+    words: str, old: str, new: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["fab", *words.split()])
+    namespace = Collection(ClusterTask(diff, positional=["old", "new"]))
+    result = Parser(contexts=namespace.to_contexts()).parse_argv(words.split())
+    assert (result[0].args["old"].value, result[0].args["new"].value) == (old, new)
