@@ -1,0 +1,288 @@
+"""What Locust's events lead to: a run folder, witnesses, users at their pace, the verdict.
+
+`locust -f loadtests/` by hand makes a run of its own for every start; with RONDO_RUN in the
+environment (a run folder with a brief) another process has prepared the run, and judges it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from locust import LoadTestShape, User
+from locust.runners import MasterRunner, WorkerRunner
+
+from rondo import source
+from rondo.errors import InputError
+from rondo.objectives import Proof
+from rondo.proof.brief import Brief, make_brief, site_of
+from rondo.proof.load import tab
+from rondo.proof.load.attendant import Attendant
+from rondo.proof.load.crew import GRACE
+from rondo.proof.load.ledger import Ledger
+from rondo.proof.load.share import Follower, Here, There, soon
+from rondo.proof.load.users import SiteUser
+from rondo.units import seconds_of
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+
+    from rondo.proof.load.live import Share
+
+RUN_VARIABLE: Final = "RONDO_RUN"
+USAGE: Final = 2
+INVALID: Final = 3
+
+_PATIENCE: Final = 5.0
+_log = logging.getLogger("rondo")
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of the load, from its brief to its verdict."""
+
+    folder: Path
+    brief: Brief
+    ledger: Ledger
+    attendant: Attendant | None
+    begun: bool = False
+
+
+class Leader:
+    """Leads runs: in the process that Locust was started as, or in its master."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        runner = environment.runner
+        self._generators: Here | There = Here(environment)
+        if isinstance(runner, MasterRunner):
+            self._generators = There(runner)
+            self._generators.listen()
+        self._run: Run | None = None
+        self._shares: list[Share] = []
+        self.exit_code: int | None = None
+
+    @property
+    def shares(self) -> list[Share]:
+        """What each backend served in the run that is on, or in the last one."""
+        if self._run:
+            self._shares = self._run.ledger.shares.table()
+        return self._shares
+
+    def tick(self) -> tuple[int, float] | None:
+        """Say once a second how many users there must be; None when the run is over."""
+        if self._run is None:
+            try:
+                self._run = self._prepared()
+            except InputError as error:
+                _log.error("%s", error)
+                self.exit_code = USAGE
+                return None
+        elif self._generators.over.wait(1):
+            self.conclude()
+            return None
+        self._generators.look()
+        users = self._generators.users(self._run.brief.users)
+        return users, float(users)
+
+    def _prepared(self) -> Run:
+        runner: Any = self._environment.runner
+        if isinstance(runner, MasterRunner) and not runner.worker_count:
+            raise InputError("No worker has connected yet; start some with --worker, then again")
+        run = given_run() if os.environ.get(RUN_VARIABLE) else own_run(self._environment)
+        self._environment.stop_timeout = run.brief.timeout + GRACE
+        authority = run.brief.authority
+        text = Path(authority).read_text(encoding="ascii") if authority else None
+        self._generators.prepare(run.brief, run.ledger, text)
+        return run
+
+    def begin(self) -> None:
+        """Let the users go, once all are there."""
+        if self._run and not self._run.begun:
+            self._run.begun = True
+            began = soon(self._run.brief, self._generators.lead)
+            self._run.ledger.begin(began)
+            self._generators.begin(began)
+
+    def stop(self) -> None:
+        """Begin nothing more; what is under way may end."""
+        if self._run:
+            self._generators.stop()
+
+    def wait(self) -> None:
+        """Wait until what is under way has ended, and conclude."""
+        if not self._run:
+            return
+        deadline = time.monotonic() + self._run.brief.timeout + GRACE + _PATIENCE
+        while not self._generators.over.wait(0.5) and time.monotonic() < deadline:
+            self._generators.look()
+        self.conclude()
+
+    def conclude(self) -> None:
+        """Close the files, and let the witnesses judge."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        self._shares = run.ledger.shares.table()
+        run.ledger.finish()
+        if run.attendant:
+            self.exit_code = run.attendant.judge()
+        else:
+            self.exit_code = INVALID if run.ledger.lost or not run.ledger.sent else 0
+
+
+def given_run() -> Run:
+    """Take the run that another process has prepared."""
+    folder = Path(os.environ[RUN_VARIABLE])
+    try:
+        brief = Brief.read(folder / "brief.json")
+    except OSError as error:
+        raise InputError(f"{folder} holds no brief: {error.strerror}") from None
+    return Run(folder, brief, Ledger(folder), None)
+
+
+def own_run(environment: Environment) -> Run:
+    """Make a run folder, call the witnesses and write the brief."""
+    options: Any = environment.parsed_options
+    loaded = _inventory(options.inventory)
+    inventory = loaded.inventory if loaded else None
+    proof = inventory.proof if inventory else Proof()
+    root = loaded.root if loaded else Path.cwd()
+    site = site_of(proof, inventory) if inventory else None
+    host = environment.host
+    if not host and inventory and site:
+        declared = inventory.sites[site]
+        host = f"{'https' if declared.tls else 'http'}://{declared.server_names[0]}"
+    if not host:
+        raise InputError("There is no host to load; give one with --host https://...")
+    run = secrets.token_hex(6)
+    folder = root / ".rondo" / "runs" / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{run}"
+    folder.mkdir(mode=0o700, parents=True)
+    attendant = Attendant(folder, host, loaded.path if loaded else None)
+    found = attendant.ready()
+    own = str(root / Path(proof.authority).expanduser()) if proof.authority else None
+    brief = make_brief(
+        proof,
+        inventory,
+        run=run,
+        secret=found.get("secret") or "",
+        host=host,
+        addresses=found.get("addresses") or (),
+        authority=found.get("authority") or own,
+        rate=_number(options.rate, "--rate"),
+        duration=_seconds(options.duration or options.run_time),
+    )
+    brief.write(folder / "brief.json")
+    _log.info(
+        "Run %s: %g requests a second for %g s, %d users",
+        run,
+        brief.rate,
+        brief.duration,
+        brief.users,
+    )
+    return Run(folder, brief, Ledger(folder), attendant)
+
+
+def _inventory(selection: str | None) -> source.Loaded | None:
+    """Load the inventory; none is needed to load a host, but one that is named must be there."""
+    chosen = selection or os.environ.get(source.VARIABLE)
+    if not chosen and not Path(source.DEFAULT).exists():
+        return None
+    return source.load(chosen)
+
+
+def _number(value: object, option: str) -> float | None:
+    if value in {None, ""}:
+        return None
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = 0.0
+    if number <= 0:
+        raise InputError(f"{option} {value} is no number above 0")
+    return number
+
+
+def _seconds(value: object) -> float | None:
+    if value in {None, ""}:
+        return None
+    try:
+        return _number(seconds_of(value), "--duration")
+    except ValueError as error:
+        raise InputError(f"--duration {value} {error}") from None
+
+
+class OwnClock(LoadTestShape):
+    """Ends a run by its own clock; Locust's own --run-time runs short."""
+
+    leader: Leader | None = None
+
+    def tick(self) -> tuple[int, float, list[type[User]] | None] | None:
+        """Say what Locust must spawn, or that the run is over."""
+        wanted = self.leader.tick() if self.leader else None
+        return (*wanted, [SiteUser]) if wanted else None
+
+
+def install(events: Any) -> None:
+    """Listen to Locust."""
+    events.init_command_line_parser.add_listener(_options)
+    events.init.add_listener(_start)
+
+
+def _options(parser: Any, **_: object) -> None:
+    group = parser.add_argument_group(
+        "Rondo", "What the inventory's proof section says, said otherwise for this run"
+    )
+    group.add_argument("--rate", env_var="RONDO_RATE", help="Requests a second", default="")
+    group.add_argument(
+        "--duration", env_var="RONDO_DURATION", help="How long, like 60s or 5m", default=""
+    )
+    group.add_argument(
+        "--inventory",
+        env_var=source.VARIABLE,
+        help="Inventory whose proof section says what to ask for (inventory.yaml if there is one)",
+        default="",
+    )
+
+
+def _start(environment: Environment, **_: object) -> None:
+    """Lead, or follow the master. Listeners added here hear of the end before Locust's own."""
+    events: Any = environment.events
+    if isinstance(environment.runner, WorkerRunner):
+        follower = Follower(environment)
+        events.test_stopping.add_listener(lambda **_: follower.stop())
+        events.test_stop.add_listener(lambda **_: follower.finish())
+        events.quitting.add_listener(lambda **_: _leave(follower))
+        return
+    leader = Leader(environment)
+    OwnClock.leader = leader
+    options: Any = environment.parsed_options
+    options.run_time, options.duration = None, options.duration or options.run_time
+    events.spawning_complete.add_listener(lambda **_: leader.begin())
+    events.test_stopping.add_listener(lambda **_: leader.stop())
+    events.test_stop.add_listener(lambda **_: leader.wait())
+    events.quitting.add_listener(_end)
+    if environment.web_ui:
+        tab.add(environment.web_ui, options.web_base_path or "", lambda: leader.shares)
+
+
+def _leave(follower: Follower) -> None:
+    follower.stop()
+    if follower.crew:
+        follower.crew.finished.wait(follower.crew.brief.timeout + GRACE + _PATIENCE)
+
+
+def _end(environment: Environment, **_: object) -> None:
+    """Say by the exit code how it was, after the last row."""
+    leader = OwnClock.leader
+    if leader is None:
+        return
+    leader.stop()
+    leader.wait()
+    if leader.exit_code is not None:
+        environment.process_exit_code = leader.exit_code
