@@ -1,0 +1,163 @@
+"""The lab that faults are made on: the example shop, deployed twice, and what whole means there."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from rondo import cluster, demonstration, lab
+from rondo.errors import RondoError
+from rondo.lab import places
+from rondo.proof.selftest.bench import SCRIPT, STEP_DEADLINE, Bench
+from rondo.proof.selftest.forger import Forger
+from rondo.scripts import changing
+from rondo.source import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rondo.fleet import Fleet
+    from rondo.lab import Lab
+    from rondo.lab.places import Place
+    from rondo.server import Remote
+    from rondo.source import Loaded
+    from rondo.state import ServerState
+
+    Note = Callable[[str], None]
+
+SERVERS: Final = 2
+SERVICE: Final = "backend"
+SITE: Final = "shop"
+_DEADLINE: Final = 300.0
+_LINKS: Final = ("examples", "templates", "fabfile", "fabric.yaml")
+# A hung backend costs a request no longer than this, so that runs end soon.
+_PROOF: Final[Mapping[str, Any]] = {"timeout": "3s"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A lab with the shop on it."""
+
+    lab: Lab
+    place: Place
+
+    def project(self, name: str) -> Path:
+        """Give the folder of a lane's own project: its runs are apart from those of others."""
+        return self.place.root / ".rondo" / "selftest" / name
+
+    def loaded(self, name: str) -> Loaded:
+        """Read the inventory of a lane's project."""
+        return load(str(self.project(name) / "inventory.yaml"))
+
+    def bench(self, lane: str, loaded: Loaded, fleet: Fleet, server: str) -> Bench:
+        """Look at a server, and give what faults are made with there."""
+        project = loaded.inventory.project
+        state = cluster.observe(fleet, [server], project)[server]
+        return Bench(
+            remote=fleet[server],
+            project=project,
+            service=SERVICE,
+            site=SITE,
+            state=state,
+            folder=self.project(lane),
+            certificates=Forger(self.place, demonstration.NAME),
+        )
+
+
+def find() -> Place:
+    """Find the place of the self-test's own lab, beside that of `make demo`."""
+    root = places.find().root
+    os.environ.setdefault("RONDO_LAB", f"{places.default_name(root)}-selftest")
+    return places.find()
+
+
+def prepare(lanes: tuple[str, ...], fleet_of: Callable[[Loaded], Fleet], note: Note) -> Stage:
+    """Bring up the lab and the shop; what a run before has left broken is healed first."""
+    place = find()
+    stage = Stage(lab.up(SERVERS, report=note), place)
+    demonstration.furnish(stage.lab.folder)
+    for name in lanes:
+        _furnish(stage, name, "newer")
+    loaded = stage.loaded(lanes[0])
+    with fleet_of(loaded) as fleet:
+        project, names = loaded.inventory.project, tuple(loaded.inventory.servers)
+        states = cluster.observe(fleet, names, project)
+        if all(_complete(state) for state in states.values()):
+            note("healing what a run before may have left")
+            _on_all(fleet, names, project, "heal")
+        else:
+            _deploy_twice(stage, lanes[0], note)
+            _on_all(fleet, names, project, "prepare")
+            _on_all(fleet, names, project, "keep")
+        _fab(stage, lanes[0], "deploy", note=note)
+        _on_all(fleet, names, project, "keep")
+    return stage
+
+
+def _complete(state: ServerState) -> bool:
+    """Whether both releases were deployed and nothing but a fault can be wrong."""
+    return len(state.records) > 1 and SITE in state.certificates
+
+
+def _on_all(fleet: Fleet, names: tuple[str, ...], project: str, action: str) -> None:
+    def act(remote: Remote) -> None:
+        remote.run(
+            *(changing(SCRIPT), action, project),
+            step=f"self-test: {action}",
+            deadline=max(STEP_DEADLINE, _DEADLINE),
+        )
+
+    cluster.everywhere(fleet, names, act)
+
+
+def _deploy_twice(stage: Stage, lane: str, note: Note) -> None:
+    """Deploy a release that is only there to be the older one, and the one that is proved."""
+    _fab(stage, lane, "bootstrap", "--apply", note=note)
+    _furnish(stage, lane, "older")
+    _fab(stage, lane, "deploy", note=note)
+    _furnish(stage, lane, "newer")
+    _fab(stage, lane, "deploy", note=note)
+
+
+def _furnish(stage: Stage, lane: str, content: str) -> None:
+    folder, root = stage.project(lane), stage.place.root
+    (folder / ".rondo").mkdir(parents=True, exist_ok=True)
+    links = {folder / name: root / name for name in _LINKS}
+    links |= {folder / "example.yaml": root / "inventory.yaml"}
+    links |= {folder / ".rondo" / "lab": stage.lab.folder}
+    for link, target in links.items():
+        if not link.is_symlink():
+            link.symlink_to(target)
+    servers = {
+        each.name: {"address": each.address, "private_address": each.private_address}
+        for each in stage.lab.servers[:SERVERS]
+    }
+    backend = {"processes": 1, "environment": {"SELFTEST": content}}
+    text = yaml.safe_dump(
+        {
+            "extends": "example.yaml",
+            "servers": servers,
+            "services": {SERVICE: backend},
+            "proof": dict(_PROOF),
+        }
+    )
+    (folder / "inventory.yaml").write_text(text, encoding="utf-8")
+
+
+def _fab(stage: Stage, lane: str, *words: str, note: Note) -> None:
+    """Run one of our own commands as a user would; what it said matters only if it fails."""
+    note(f"fab {shlex.join(words)}")
+    program = str(Path(sys.executable).with_name("fab"))
+    done = subprocess.run(
+        (program, *words), cwd=stage.project(lane), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        told = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
+        raise RondoError(f"`fab {shlex.join(words)}` ended with {done.returncode}:\n{told}")
