@@ -76,12 +76,27 @@ def reboot(_, name):
     sys.exit(desk.run(desk.lab_reboot, name))
 
 
+@task(
+    help={
+        "inventory": INVENTORY,
+        "host": "what to load, like https://staging.example.com; the inventory's site without it",
+        "server": "load this server of the inventory alone",
+        "duration": "how long, like 60 or 5m; as the inventory's proof says without it",
+        "rate": "requests a second; as the inventory's proof says without it",
+    }
+)
+def prove(_, host="", server="", duration="", rate="", inventory=""):
+    """Load the site like its users, and judge it: exits 0 PASS, 1 FAIL, 2 usage, 3 INVALID."""
+    options = {"host": host, "server": server, "duration": duration, "rate": rate}
+    sys.exit(desk.run(desk.prove, inventory, **options))
+
+
 @task
 def demo(_):
     """Two servers as containers, the example shop on both, a request through TLS."""
     sys.exit(desk.run(desk.demo))
 
 
-namespace = Collection(render, lint, schema, demo)
+namespace = Collection(render, lint, schema, prove, demo)
 namespace.add_collection(Collection("hosts", trust))
 namespace.add_collection(Collection("lab", up, down, status, ssh, reboot))

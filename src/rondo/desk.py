@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BUILD = "build"
+EXIT_USAGE = 2
+"""Of `inv prove` alone, where 3 means that a proof says nothing."""
 
 
 def run(action: Callable[..., int], *arguments: object, **options: object) -> int:
@@ -149,6 +151,24 @@ def lab_reboot(ui: Ui, name: str) -> int:
     lab.reboot(name)
     ui.note(f"{name} is up again")
     return EXIT_DONE
+
+
+def prove(ui: Ui, selection: str, *, host: str, server: str, **typed: str) -> int:
+    """Prove a site under load; 0 passed, 1 failed, 2 asked for wrongly, 3 says neither."""
+    from rondo.fleet import Fleet
+    from rondo.proof import conduct, telling
+
+    try:
+        options = conduct.options(**typed)
+        loaded = load(selection or None)
+        aim = conduct.aim_at(loaded, host=host, server=server)
+        fleet = Fleet(loaded.inventory, loaded.root, aim.servers, note=ui.warn)
+        with fleet:
+            outcome = conduct.prove(aim, fleet, options, ui.note)
+    except InputError as error:
+        ui.error(str(error))
+        return EXIT_USAGE
+    return telling.tell(ui, outcome, loaded.root)
 
 
 def demo(ui: Ui) -> int:

@@ -116,6 +116,12 @@ class Ui:
             self._status.running.pop(text.partition(":")[0], None)
             self._write(self._errors, self._painted(_RED, self.clean(text), self._errors))
 
+    def judged(self, word: str, text: str) -> None:
+        """Say how something came out: PASS in green, FAIL in red, anything else in yellow."""
+        colour = {"PASS": _GREEN, "FAIL": _RED}.get(word, _YELLOW)
+        mark = self._painted(colour, f"{word:<7}", self._stream)
+        self._write(self._stream, f"{mark} {self.clean(text)}")
+
     def table(self, rows: Iterable[Sequence[object]]) -> None:
         """Print rows in aligned columns; the first one is the head."""
         cells = [[self.clean(str(cell)) for cell in row] for row in rows]

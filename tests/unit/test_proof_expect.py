@@ -56,7 +56,7 @@ def state(*slots: str, state: str = "running") -> ServerState:
 
 
 def test_every_slot_is_expected_whether_it_was_seen_or_not() -> None:
-    found = expect.expected(INVENTORY, "shop", {"web-1": state()}, {"web-1": state()})
+    found = expect.expected(INVENTORY, "shop", ["web-1"], {"web-1": state()}, {})
     slots = {each.service: dict(each.slots) for each in found.upstreams}
     assert slots == {
         "frontend": {"frontend-1": 1},

@@ -114,16 +114,17 @@ def tells_release(service: SlotService) -> bool:
 def expected(
     inventory: Inventory,
     site: str,
+    servers: Sequence[str],
     before: Mapping[str, ServerState],
     after: Mapping[str, ServerState],
 ) -> Expected:
-    """Return all that must be seen of a site on the servers that were observed."""
+    """Return all that must be seen of a site on these servers, as far as they were observed."""
     declared = inventory.sites[site]
     return Expected(
-        upstreams=upstreams(inventory, site, tuple(before)),
+        upstreams=upstreams(inventory, site, servers),
         before=running(inventory, site, before),
         after=running(inventory, site, after),
-        servers=tuple(before),
+        servers=tuple(servers),
         tls=declared.tls is not None,
         names=declared.server_names,
     )

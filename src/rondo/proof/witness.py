@@ -132,6 +132,7 @@ def open_to(remote: Remote, place: Place, run: str, secret: str) -> Opened:
         place.name,
         f"{place.marks(run)}begin",
         run,
+        place.layout.site_file,
         step="open the server to the load",
         deadline=OPEN_DEADLINE,
         stdin=f"{secret}\n".encode(),

@@ -1,13 +1,15 @@
 # Open this server to one load run until standard input ends: until its owner closes it or dies.
 # Follows common.sh and proof_words.sh.
 # $1: folder of the secrets  $2: access log  $3: name of the site  $4: path for the log's mark  $5: run
+# $6: configuration file of the site
 # stdin: the secret, which no list of processes may show
 # shellcheck shell=sh disable=SC2154
 
 proof=$1
 run=$5
 IFS= read -r secret
-[ -d "${proof%/*}" ] || fail 12 "nothing is deployed here: ${proof%/*} is missing; run: fab deploy"
+grep -qsF "$proof/" "$6" ||
+    fail 12 "its Nginx has no site of this project that knows load runs; run: fab deploy"
 umask 077
 mkdir -p "$proof"
 # Nginx's workers may look for a name they know, and nobody but root may read the names.
