@@ -245,6 +245,8 @@ def _print_status(ui: Ui, found: Sequence[ServerStatus]) -> None:
             ui.note(f"{each.server}: release {each.release} in force")
         for site, days in each.certificates.items():
             ui.note(f"{each.server}: certificate of {site}: {days} days left")
+        for site, said in each.closed.items():
+            ui.warn(f"{each.server}: {site} is closed for maintenance {said.strip()}")
         for text in each.drift:
             ui.warn(f"{each.server}: {text}")
 

@@ -39,6 +39,8 @@ def _named(inventory: Inventory) -> Iterator[tuple[problems.Path, str]]:
         if site.tls:
             yield ("sites", name, "tls", "certificate"), site.tls.certificate
             yield ("sites", name, "tls", "key"), site.tls.key
+        if site.maintenance:
+            yield ("sites", name, "maintenance"), site.maintenance
     for section, owners in (
         ("services", inventory.services),
         ("accessories", inventory.accessories),

@@ -29,6 +29,7 @@ from rondo.words import (
     LocalPath,
     Module,
     Name,
+    Network,
     NginxVersion,
     NodeVersion,
     OptionName,
@@ -378,6 +379,13 @@ class Site(Model):
     """Further response headers. Example: {Permissions-Policy: camera=()}"""
     timeouts: Timeouts = Timeouts.model_construct()
     """Waiting for backends."""
+    maintenance: LocalPath | None = None
+    """HTML file that `fab maintenance on` shows; without it the one in templates/.
+
+    Example: pages/maintenance.html
+    """
+    maintenance_allow: tuple[Network, ...] = ()
+    """Networks that are let through meanwhile. Example: [203.0.113.0/24]"""
 
 
 class Mirrors(Model):

@@ -100,6 +100,11 @@ class Layout:
         return f"{self.root}/proof"
 
     @property
+    def maintenance(self) -> str:
+        """Folder of the maintenance pages; a site is closed while its file `SITE.on` is there."""
+        return f"{self.root}/maintenance"
+
+    @property
     def network(self) -> str:
         """Docker network of the project on each server."""
         return f"rondo-{self.project}"

@@ -110,6 +110,7 @@ def site_config(inventory: Inventory, server: str, templates: Path) -> str:
         "websocket": any(location.websocket for location in locations),
         "cache": any(location.action == "assets" for location in locations),
         "safe_headers": views.SAFE_HEADERS,
+        "closed": views.CLOSED,
         "certificate": views.default_certificate(sites),
     }
     return _render(templates, "nginx/site.conf.j2", values)

@@ -60,6 +60,8 @@ class ServerState:
     """Release records by id."""
     current: str = ""
     """Id of the release in force; empty before the first deploy."""
+    closed: Mapping[str, str] = field(default_factory=dict)
+    """Sites that are closed for maintenance: since when and by whom."""
 
     @property
     def record(self) -> Mapping[str, object]:
@@ -165,6 +167,7 @@ def parse(server: str, text: str) -> ServerState:
         certificates=lines.of("certificate"),
         records={key: json.loads(value) for key, value in lines.decoded("record").items()},
         current=lines.of("current").get("release", ""),
+        closed=lines.decoded("closed"),
     )
 
 

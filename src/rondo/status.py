@@ -61,6 +61,8 @@ class ServerStatus:
     drift: tuple[str, ...] = ()
     certificates: Mapping[str, int] = field(default_factory=dict)
     """Days left, by site."""
+    closed: Mapping[str, str] = field(default_factory=dict)
+    """Sites that are closed for maintenance: since when and by whom."""
 
     @property
     def sound(self) -> bool:
@@ -149,6 +151,7 @@ def summarise(
         ),
         drift=tuple(_drift(state, wanted)),
         certificates=certificates,
+        closed=state.closed,
     )
 
 

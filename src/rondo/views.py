@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from rondo.inventory import AnyService, Inventory, Site, Timeouts
 
+CLOSED = "/.rondo-maintenance"
+"""Where Nginx finds the page of a site that is closed for maintenance; no client can ask for it."""
+
 # Sent by several parties at once, so that ours joins the application's instead of replacing it.
 _JOINED_HEADERS = frozenset({"link", "server-timing", "set-cookie", "vary"})
 _FORBIDDEN_HEADERS = frozenset(
@@ -90,6 +93,8 @@ class SiteView:
     """By service; None for one that this server does not run."""
     services: Mapping[str, AnyService]
     caches: bool
+    number: int = 1
+    """Its place among the inventory's sites: part of the names of variables."""
 
     @property
     def tls(self) -> bool:
@@ -161,6 +166,25 @@ class SiteView:
         """Time in which another backend may be tried: connects fit in, a read timeout does not."""
         timeouts = self.declared_as.timeouts
         return min(2 * timeouts.connect + 1, timeouts.read)
+
+    @property
+    def guests(self) -> tuple[str, ...]:
+        """Networks that are let through while the site is closed for maintenance."""
+        return nginx.networks(self.declared_as.maintenance_allow)
+
+    @property
+    def always_open(self) -> str:
+        """Pattern of the paths that are answered also while the site is closed.
+
+        A front page is no health check that can be left open: a service that wants one has a path
+        of its own.
+        """
+        running = (self.services[each] for each in self.declared_as.routes.values())
+        checks = {
+            each.health.path.partition("?")[0] for each in running if isinstance(each, SlotService)
+        }
+        kept = [nginx.pattern(path) for path in sorted(checks - {"/"})]
+        return "|".join([*kept, "/[.]well-known/acme-challenge/.*", nginx.pattern(CLOSED)])
 
     @property
     def uwsgi(self) -> bool:
@@ -280,8 +304,9 @@ def site_views(inventory: Inventory, server: str) -> tuple[SiteView, ...]:
             upstreams={each: upstreams.get(each) for each in site.routes.values()},
             services=inventory.services,
             caches=inventory.settings.nginx.asset_cache > 0,
+            number=number,
         )
-        for name, site in inventory.sites.items()
+        for number, (name, site) in enumerate(inventory.sites.items(), 1)
         if not running.keys().isdisjoint(site.routes.values())
     )
 

@@ -129,7 +129,10 @@ def collection(program: str) -> Collection:
 def parse(words: list[str]) -> None:
     """Read a command line as `fab` or `inv` would; a task alone, as in prose, must be there."""
     program = {"fab": fabric.main.program, "inv": invoke.main.program}[words[0]]
-    contexts = collection(words[0]).to_contexts()
+    with pytest.MonkeyPatch.context() as typed:
+        # Whether a word stands behind a task's name is looked up in what was typed.
+        typed.setattr(sys, "argv", words)
+        contexts = collection(words[0]).to_contexts()
     if len(words) == 2 and words[1] in {context.name for context in contexts}:
         return
     parser = Parser(contexts=contexts, initial=program.initial_context)

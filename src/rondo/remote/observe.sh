@@ -62,6 +62,12 @@ for file in "$root"/releases/*/record.json; do
     printf 'record%s%s%s%s\n' "$tab" "${name##*/}" "$tab" "$(base64 -w0 "$file")"
 done
 
+for file in "$root"/maintenance/*.on; do
+    [ -f "$file" ] || continue
+    name=${file##*/}
+    printf 'closed%s%s%s%s\n' "$tab" "${name%.on}" "$tab" "$(base64 -w0 "$file")"
+done
+
 if [ -h "$root/releases/current" ]; then
     printf 'current%srelease%s%s\n' "$tab" "$tab" "$(readlink "$root/releases/current")"
 fi

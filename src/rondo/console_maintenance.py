@@ -1,0 +1,46 @@
+"""`fab maintenance` as the operator sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rondo import cluster, maintenance
+from rondo.deploy import templates_of
+from rondo.errors import EXIT_DONE, InputError
+
+if TYPE_CHECKING:
+    from rondo.session import Session
+
+STATES = ("on", "off", "")
+
+
+def run_maintenance(session: Session, *, state: str = "", site: str = "") -> int:
+    """Close the chosen sites, open them, or tell which are closed."""
+    if state not in STATES:
+        raise InputError(f"maintenance is on or off, not {state!r}: fab maintenance on")
+    sites = maintenance.chosen_sites(session.loaded.inventory, site)
+    if not state:
+        return _show(session, sites)
+    if state == "on":
+        templates = templates_of(session.loaded.root)
+        changed = maintenance.close(session.loaded, session.fleet, session.names, sites, templates)
+    else:
+        inventory = session.loaded.inventory
+        changed = maintenance.open_again(inventory, session.fleet, session.names, sites)
+    word = "closed" if state == "on" else "open"
+    for server, found in changed.items():
+        for each in sites:
+            already = "" if each in found else " already"
+            session.ui.note(f"{server}: {each} is {word}{already}; nothing was reloaded")
+    return EXIT_DONE
+
+
+def _show(session: Session, sites: tuple[str, ...]) -> int:
+    states = cluster.observe(session.fleet, session.names, session.loaded.inventory.project)
+    rows = [("server", "site", "")]
+    for server, state in states.items():
+        for site in sites:
+            said = state.closed.get(site)
+            rows.append((server, site, f"closed {said.strip()}" if said else "open"))
+    session.ui.table(rows)
+    return EXIT_DONE
