@@ -1,0 +1,340 @@
+"""Tell whether every slot took its turn, as the declared policy has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rondo.proof import configuration, phrases
+from rondo.proof.finding import ON_LOG, Fault, Finding, skipped
+from rondo.proof.phrases import many, number
+from rondo.proof.shares import (
+    Excursion,
+    Shares,
+    Slack,
+    beyond_chance,
+    excursion,
+    seen_shift,
+    shares,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from rondo.proof.case import Case, Log
+    from rondo.proof.evidence import ServerWitness, Upstream
+
+KEY, TITLE = "round_robin", "Round robin"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The first choices of one upstream, in the order of the witness."""
+
+    upstream: Upstream
+    slots: NDArray[np.int64]
+    """Slot that each request was given to first, by its place in the upstream."""
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    slack: Slack
+    others: NDArray[np.int64]
+    """Requests of others that each slot took: they take turns like ours."""
+    clients: NDArray[np.int64]
+    """Load generator that sent each request: each has one address."""
+    witnessed: bool = True
+    """Whether this is from the server's log."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Slots in the order of the upstream."""
+        return tuple(self.upstream.slots)
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """Weights in the same order."""
+        return tuple(self.upstream.slots.values())
+
+    @property
+    def shares(self) -> Shares:
+        """What each took, requests of others counted in."""
+        counts = np.bincount(self.slots, minlength=len(self.weights)) + self.others
+        return shares(counts, self.weights)
+
+    @property
+    def where(self) -> str:
+        """How it is called in sentences."""
+        return f"{self.upstream.server} {self.upstream.service}"
+
+
+def judge(case: Case) -> Finding:
+    """Test every upstream by the policy that the inventory declares for it."""
+    every = [each for each in choices(case) if len(each.weights) > 1 and each.shares.counts.sum()]
+    wrong = tuple(_configured(case))
+    if not every and not wrong:
+        return skipped(KEY, TITLE, _expected(case), "No service with two slots or more was loaded.")
+    faults = [*(Fault(text) for text in wrong)]
+    for each in every:
+        faults += _JUDGES[each.upstream.policy](each, len(every))
+    return Finding(
+        KEY,
+        TITLE,
+        _good(every),
+        _expected(case),
+        _observed(every),
+        _bound(every),
+        _power(every),
+        tuple(faults),
+        tuple(_details(case, every)),
+    )
+
+
+def choices(case: Case) -> Iterator[Choices]:
+    """Yield the choices of each upstream: from the server's log, or else as clients saw them."""
+    logs = {log.server: log for log in case.logs}
+    for index, upstream in enumerate(case.expected.upstreams):
+        if upstream.server in logs:
+            yield _logged(case, index, upstream, logs[upstream.server])
+        elif upstream.server in case.loaded_servers:
+            yield _seen(case, index, upstream)
+
+
+def _slots_of(case: Case, index: int) -> NDArray[np.int64]:
+    """Return, by place, its number within the upstream; -1 for places of others."""
+    found = np.full(len(case.places) + 2, -1)
+    mine = [n for n, place in enumerate(case.places) if place.upstream == index]
+    found[mine] = np.arange(len(mine))
+    return found
+
+
+def _logged(case: Case, index: int, upstream: Upstream, log: Log) -> Choices:
+    slot = _slots_of(case, index)[log.first]  # NONE and UNKNOWN index the two at the end
+    here = np.flatnonzero(slot >= 0)
+    change = _tcp_change(case, upstream, log.witness)
+    if change:
+        time = log.rows["time"][here] - (log.witness.clock or 0.0)
+        here = here[(time < change[0]) | (time > change[1])]
+    rows = log.rows[here]
+    ends = rows["time"]
+    witness = log.witness
+    others = _others(upstream, witness)
+    flying = 0 if not others.sum() else 2 + int(log.tries.max(initial=0))
+    slack = Slack(
+        1 if upstream.zone else witness.nginx_workers,
+        witness.reloads,
+        int(np.count_nonzero(log.tries[here] > 1)),
+        flying,
+    )
+    return Choices(
+        upstream,
+        slot[here],
+        ends - rows["seconds"],
+        ends,
+        slack,
+        others=others,
+        clients=_clients(rows["id"]),
+    )
+
+
+def _tcp_change(
+    case: Case, upstream: Upstream, witness: ServerWitness
+) -> tuple[float, float] | None:
+    """Return when not to judge: a slot that listens on TCP is taken out while it changes."""
+    local = all(address.startswith("unix:") for address in upstream.addresses)
+    return None if local or not witness.reloads else case.change
+
+
+def _others(upstream: Upstream, witness: ServerWitness) -> NDArray[np.int64]:
+    found = dict.fromkeys(upstream.slots, 0)
+    for chain, count in witness.others.items():
+        first = chain.split(",")[0].strip()
+        if first in upstream.addresses:
+            found[upstream.addresses[first]] += count
+    return np.array(list(found.values()), np.int64)
+
+
+def _clients(ids: NDArray[np.uint64]) -> NDArray[np.int64]:
+    return (ids >> np.uint64(40)).astype(np.int64)
+
+
+def _seen(case: Case, index: int, upstream: Upstream) -> Choices:
+    slot = _slots_of(case, index)[case.seen.first[case.rows["seen"]]]
+    here = np.flatnonzero(slot >= 0)
+    rows = case.rows[here]
+    tries = case.seen.tries[rows["seen"]]
+    silent = int(np.count_nonzero(case.rows["status"] == 0))
+    slack = Slack(1 if upstream.zone else 8, 0, int(np.count_nonzero(tries > 1)), silent)
+    none = np.zeros(len(upstream.slots), np.int64)
+    return Choices(
+        upstream,
+        slot[here],
+        rows["start"],
+        rows["end"],
+        slack,
+        others=none,
+        clients=_clients(rows["id"]),
+        witnessed=False,
+    )
+
+
+def _configured(case: Case) -> Iterator[str]:
+    for log in case.logs:
+        for upstream in case.expected.upstreams:
+            if upstream.server == log.server and log.witness.installed:
+                yield from configuration.differences(upstream, log.witness.installed)
+
+
+# -- by policy
+
+
+def _by_turns(found: Choices, tests: int) -> Iterator[Fault]:
+    if not found.witnessed:
+        # The log was not read, so turns that others took are not known: only chance bounds it.
+        yield from _by_chance(found, tests)
+        return
+    shared, bound = found.shares, found.slack.bound
+    worst = shared.worst
+    if abs(shared.away[worst]) > bound:
+        yield Fault(_uneven(found, worst), ON_LOG)
+        return
+    along = _along(found)
+    if along and along.beyond > 0:
+        yield Fault(
+            f"{found.where}: at {phrases.clock(along.at)} {found.names[along.slot]} had taken"
+            f" {number(along.taken)} requests where {along.due:,.1f} were due; a round robin stays"
+            f" within {along.bound:.0f}.",
+            ON_LOG,
+        )
+
+
+def _along(found: Choices) -> Excursion | None:
+    """Follow the log; not where others took turns at times that are not known."""
+    if found.others.sum() or not len(found.slots):
+        return None
+    return excursion(found.slots, found.starts, found.ends, found.weights, found.slack)
+
+
+def _uneven(found: Choices, slot: int) -> str:
+    shared = found.shares
+    return (
+        f"{found.where}: {found.names[slot]} took {number(shared.counts[slot])} of"
+        f" {many(int(shared.counts.sum()), 'request')}, {shared.due[slot]:,.1f} were due,"
+        f" {abs(shared.away[slot]):,.1f} away; the bound is {found.slack.bound}."
+    )
+
+
+def _by_chance(found: Choices, tests: int) -> Iterator[Fault]:
+    shared = found.shares
+    strange = beyond_chance(shared, tests * len(found.weights))
+    for slot in strange:
+        if abs(shared.away[slot]) > found.slack.bound:
+            yield Fault(
+                f"{found.where}: {found.names[slot]} took {number(shared.counts[slot])} of"
+                f" {many(int(shared.counts.sum()), 'request')}, {shared.due[slot]:,.1f} were due;"
+                " chance does that in fewer than one run of 10,000.",
+                ON_LOG,
+            )
+
+
+def _by_connections(found: Choices, tests: int) -> Iterator[Fault]:
+    """least_conn prefers what is free: a slow slot may get less, but none may starve."""
+    del tests
+    shared = found.shares
+    for slot, count in enumerate(shared.counts):
+        if shared.due[slot] >= 30 and count < shared.due[slot] / 10:
+            yield Fault(
+                f"{found.where}: {found.names[slot]} starved: it took {number(count)} of"
+                f" {many(int(shared.counts.sum()), 'request')}, {shared.due[slot]:,.1f} were due.",
+                ON_LOG,
+            )
+
+
+def _by_address(found: Choices, tests: int) -> Iterator[Fault]:
+    """ip_hash gives each address one slot; a load generator has one address."""
+    del tests
+    size = len(found.weights)
+    used = np.unique(found.clients * size + found.slots)
+    if len(used) > len(np.unique(found.clients)) and not found.slack.retries:
+        yield Fault(
+            f"{found.where}: clients of one address met {len(used)} slots; ip_hash gives each one.",
+            ON_LOG,
+        )
+
+
+_JUDGES = {
+    "round_robin": _by_turns,
+    "random": _by_chance,
+    "least_conn": _by_connections,
+    "ip_hash": _by_address,
+}
+
+# -- in words
+
+
+def _expected(case: Case) -> str:
+    policies = dict.fromkeys(each.policy for each in case.expected.upstreams if len(each.slots) > 1)
+    return f"shares as {phrases.listed(policies) or 'declared'} gives them, weights included"
+
+
+def _good(every: list[Choices]) -> str:
+    if any(each.upstream.policy != "round_robin" for each in every):
+        return f"Requests were spread as declared over {many(len(every), 'upstream')}."
+    away = max((float(np.abs(each.shares.away).max()) for each in every), default=0.0)
+    return f"Every slot took its turn: none was more than {away:.1f} requests from its share."
+
+
+def _observed(every: list[Choices]) -> str:
+    return "; ".join(f"{each.where} {_counted(each)}" for each in every)
+
+
+def _counted(found: Choices) -> str:
+    return "/".join(number(count) for count in found.shares.counts)
+
+
+def _bound(every: list[Choices]) -> str:
+    said = {
+        f"{each.where}: {each.slack.bound} requests ({each.slack.words()})"
+        for each in every
+        if each.upstream.policy == "round_robin" and each.witnessed
+    }
+    chance = any(each.upstream.policy == "random" or not each.witnessed for each in every)
+    parts = [*sorted(said), *["what chance gives but for one run in 10,000"] * chance]
+    return "; ".join(parts) or "none that counts: the policy does not fix the shares"
+
+
+def _power(every: list[Choices]) -> str:
+    exact = [each for each in every if each.upstream.policy == "round_robin" and each.witnessed]
+    if not exact:
+        return "Only a slot that starves, or shares that chance cannot explain, would have shown."
+    shift = max(seen_shift(each.shares, each.slack.bound) for each in exact)
+    return (
+        f"A slot with {phrases.share(min(shift, 1.0))} less or more than its share would have been"
+        " seen for certain; so would choices by chance, by the running count."
+    )
+
+
+def _details(case: Case, every: list[Choices]) -> Iterator[str]:
+    for each in every:
+        due = "/".join(f"{value:,.1f}" for value in each.shares.due)
+        foreign = f", {number(each.others.sum())} of others counted in" if each.others.any() else ""
+        yield f"{each.where}: took {_counted(each)}, due {due}{foreign}"
+    yield from _cluster(every)
+    yield from (
+        f"{log.server}: the installed configuration was not read"
+        for log in case.logs
+        if not log.witness.installed
+    )
+
+
+def _cluster(every: list[Choices]) -> Iterator[str]:
+    """Add up the servers, slot by slot."""
+    for service in dict.fromkeys(each.upstream.service for each in every):
+        mine = [each for each in every if each.upstream.service == service]
+        if len(mine) > 1 and len({each.names for each in mine}) == 1:
+            counts = sum(each.shares.counts for each in mine)
+            bound = sum(each.slack.bound for each in mine)
+            said = "/".join(number(count) for count in np.asarray(counts))
+            yield f"cluster {service}: took {said}; the bound is {bound}"
