@@ -97,9 +97,12 @@ restore() {
         rm -f "$drop_in"
         systemctl daemon-reload
         systemctl restart nginx
+    elif ! systemctl is-active --quiet nginx; then
+        systemctl start nginx
+    else
+        # Also where no file has changed: Nginx forgets who failed it.
+        renew_workers
     fi
-    # Also where no file has changed: Nginx forgets who failed it.
-    renew_workers
 }
 
 restore_slot() { # SLOT INSTANCE CONTAINER
