@@ -71,9 +71,7 @@ def rates(run: Run) -> Markup:
         Key("sent", "line s3 thin"),
         Key("answered as expected", "fill s1 line", "box"),
     )
-    return framed(
-        Chart("rate", "Rate", height, x, y, keys, stretched, *_labelled(run, x.scale))
-    )
+    return framed(Chart("rate", "Rate", height, x, y, keys, stretched, *_labelled(run, x.scale)))
 
 
 def _labelled(run: Run, x: Scale) -> tuple[Markup, float]:
@@ -126,7 +124,10 @@ def latency(run: Run, shared: tuple[float, float] | None = None, name: str = "la
     cuts = edges(run)
     middles = [x.scale((cuts[i] + cuts[i + 1]) / 2) for i in range(len(cuts) - 1)]
     drawn = [
-        [None if value is None else (at_, y.scale(value)) for at_, value in zip(middles, values, strict=True)]
+        [
+            None if value is None else (at_, y.scale(value))
+            for at_, value in zip(middles, values, strict=True)
+        ]
         for values in (run.series.p50, run.series.p95, run.series.p99)
     ]
     stretched = EMPTY.join(
@@ -138,9 +139,7 @@ def latency(run: Run, shared: tuple[float, float] | None = None, name: str = "la
     )
     ends = [next((p[1] for p in reversed(each) if p), height) for each in drawn]
     labels, above = _labelled(run, x.scale)
-    over = EMPTY.join(
-        (labels, *_ends(ends, height), *_limit_texts(run, y.scale, height))
-    )
+    over = EMPTY.join((labels, *_ends(ends, height), *_limit_texts(run, y.scale, height)))
     keys = tuple(Key(level, f"line {level}") for level in LEVELS)
     keys += (Key("limit", "line limit"),) if _limited(run) else ()
     return framed(Chart(name, "Latency over time", height, x, y, keys, stretched, over, above))
@@ -221,7 +220,9 @@ def histogram(run: Run, name: str = "histogram") -> Markup:
         ("answered, from the intended start", "s1", found.intended, True),
         ("from the moment of sending", "s2", found.service, False),
     ]
-    return distribution(name, "Distribution of latency", [(found, *each) for each in lines], over, above)
+    return distribution(
+        name, "Distribution of latency", [(found, *each) for each in lines], over, above
+    )
 
 
 def distribution(
@@ -244,8 +245,12 @@ def distribution(
     most = max((max(each[3], default=1) for each in lines), default=1)
     y = Axis(
         "requests (log scale)",
-        Logarithmic(0.7, 10 ** 0.1 * max(most, 10), height, 0),
-        tuple((each, scales.number(each)) for each in scales.decades(1, max(most, 10)) if each <= most * 1.25),
+        Logarithmic(0.7, 10**0.1 * max(most, 10), height, 0),
+        tuple(
+            (each, scales.number(each))
+            for each in scales.decades(1, max(most, 10))
+            if each <= most * 1.25
+        ),
     )
     drawn = [_outline(each, x.scale, y.scale, height) for each in lines]
     keys = tuple(

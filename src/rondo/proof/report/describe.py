@@ -6,6 +6,7 @@ import math
 import shlex
 from typing import TYPE_CHECKING
 
+from rondo.proof.case import Case
 from rondo.proof.report import origins, series
 from rondo.proof.report.runfile import (
     CheckResult,
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 def describe(evidence: Evidence, verdict: Verdict) -> Run:
     """Return the run as run.json holds it; nothing in it is secret."""
     cut = series.grid(evidence)
-    seen = origins.origins(evidence)
-    reconciled, unlogged = origins.reconciled(evidence)
+    case = Case(evidence)
     return Run(
         schema=1,
         run=evidence.run,
@@ -46,14 +46,14 @@ def describe(evidence: Evidence, verdict: Verdict) -> Run:
         anomalies=_anomalies(evidence, verdict),
         notes=evidence.notes,
         marks=_marks(evidence),
-        backends=origins.backends(evidence, seen),
-        strangers=origins.strangers(evidence, seen),
+        backends=origins.backends(case),
+        strangers=origins.strangers(case),
         series=series.series(evidence, cut),
-        shares=origins.shares(evidence, seen, cut),
-        releases=origins.releases(evidence, seen, cut),
+        shares=origins.shares(case, cut),
+        releases=origins.releases(case, cut),
         histogram=series.histogram(evidence),
-        reconciled=reconciled,
-        unlogged=unlogged,
+        reconciled=origins.reconciled(case),
+        unlogged=origins.unlogged(case),
         servers=_servers(evidence),
         generators=tuple(_generator(each) for each in evidence.workers),
         versions=dict(evidence.versions),

@@ -160,9 +160,7 @@ def _axes(chart: Chart) -> Iterable[Markup]:
 
 def legend(keys: Sequence[Key]) -> Markup:
     """Return a legend: each entry is drawn as it is in the chart."""
-    items = EMPTY.join(
-        Markup("<li>{}{}</li>").format(_sample(key), key.text) for key in keys
-    )
+    items = EMPTY.join(Markup("<li>{}{}</li>").format(_sample(key), key.text) for key in keys)
     return Markup('<ul class="legend">{}</ul>').format(items)
 
 

@@ -17,7 +17,7 @@ _UNSAYABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def render(run: Run) -> str:
     """Return a test suite with one case for each check."""
-    counted = {name: 0 for name in _OUTCOMES.values()}
+    counted = dict.fromkeys(_OUTCOMES.values(), 0)
     suite = Element("testsuite", name=f"rondo proof of {_said(run.load.host)}")
     for check in run.checks:
         case = SubElement(suite, "testcase", classname="rondo.proof", name=_said(check.key))

@@ -1,134 +1,44 @@
-"""Who answered: the slot and the release behind each request, and what servers logged of them."""
+"""Who answered: the slot and the release behind each request, and what servers logged of them.
+
+Counted with the judge's own tables, so that the report cannot say another thing than the verdict.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rondo.proof.report.runfile import (
-    Backend,
-    Reconciled,
-    Releases,
-    Shares,
-    Span,
-    Stranger,
-)
-from rondo.proof.report.series import numbers
+from rondo.proof.checks.round_robin import choices
+from rondo.proof.report.runfile import Backend, Reconciled, Releases, Shares, Span, Stranger
+from rondo.proof.turns import split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from rondo.proof.evidence import Evidence, ServerWitness, Upstream
+    from rondo.proof.case import Case, Log
+    from rondo.proof.checks.round_robin import Choices
     from rondo.proof.report.series import Counts, Floats, Grid
 
-FINEST = 240
-"""Parts into which the strip of releases is cut."""
-_UNKNOWN = -1
-
-Place = tuple[str, str]
-"""Server and $upstream_addr."""
+PARTS = 240
+"""Into how many parts the time is cut to see which release a slot answered with."""
+PATIENCE = 2.0
+"""Seconds of silence of a slot that are no hole in its strip."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Origins:
-    """Which place answered each request, and with which release."""
-
-    times: Floats
-    """When each request was sent."""
-    place: Counts
-    """Index into places."""
-    release: Counts
-    """Index into releases."""
-    places: tuple[Place, ...]
-    releases: tuple[str, ...]
+def backends(case: Case) -> tuple[Backend, ...]:
+    """Return every slot of the inventory with how often it was chosen, and should have been."""
+    return tuple(each for found in choices(case) for each in _of(found))
 
 
-def origins(evidence: Evidence) -> Origins:
-    """Ask the clients who answered; or, where they were not told, the servers' logs."""
-    rows, texts = evidence.requests.rows, evidence.requests.texts
-    if len(rows) and np.any(rows["seen"] > 0):
-        seen = [_seen(text) for text in texts]
-        told = np.array([bool(each) for each in seen])[rows["seen"]]
-        rows = rows[told]
-        known = [each or ("", "", "") for each in seen]
-        return _gathered([(rows["start"], rows["seen"], known)])
-    return _gathered([_logged(witness) for witness in evidence.witnesses])
-
-
-def _seen(text: str) -> tuple[str, str, str] | None:
-    parts = text.split(";")
-    return (parts[0], _last(parts[1]), parts[2]) if len(parts) == 3 and parts[1] else None
-
-
-def _last(addresses: str) -> str:
-    """Return who answered in the end, after the retries of a comma list."""
-    return addresses.replace(" : ", ", ").rpartition(", ")[2]
-
-
-def _logged(
-    witness: ServerWitness,
-) -> tuple[Floats, Counts, list[tuple[str, str, str]]]:
-    rows, texts = witness.lines.rows, witness.lines.texts
-    rows = rows[rows["backend"] > 0]
-    pairs = rows["backend"].astype(np.int64) * len(texts) + rows["release"]
-    different, index = np.unique(pairs, return_inverse=True)
-    known = [
-        (witness.server, _last(texts[pair // len(texts)]), texts[pair % len(texts)])
-        for pair in different.tolist()
-    ]
-    return rows["time"] - rows["seconds"] - (witness.clock or 0.0), index, known
-
-
-def _gathered(
-    sources: Iterable[tuple[Floats, Counts, Sequence[tuple[str, str, str]]]],
-) -> Origins:
-    places: dict[Place, int] = {}
-    releases: dict[str, int] = {}
-    times, place, release = [np.empty(0)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for when, index, known in sources:
-        where = [places.setdefault(each[:2], len(places)) for each in known]
-        which = [releases.setdefault(each[2], len(releases)) for each in known]
-        times.append(when)
-        place.append(np.array(where, np.int64)[index])
-        release.append(np.array(which, np.int64)[index])
-    return Origins(
-        np.concatenate(times),
-        np.concatenate(place),
-        np.concatenate(release),
-        tuple(places),
-        tuple(releases),
-    )
-
-
-def backends(evidence: Evidence, seen: Origins) -> tuple[Backend, ...]:
-    """Return every slot of the inventory with what it answered and should have."""
-    answered = _answered(seen)
-    return tuple(
-        each for upstream in _loaded(evidence) for each in _of(upstream, answered, evidence)
-    )
-
-
-def _answered(seen: Origins) -> dict[Place, int]:
-    counts = np.bincount(seen.place, minlength=len(seen.places)) if len(seen.places) else []
-    return dict(zip(seen.places, (int(each) for each in counts), strict=True))
-
-
-def _loaded(evidence: Evidence) -> Iterator[Upstream]:
-    only = evidence.planned.server
-    return (each for each in evidence.expected.upstreams if only in {"", each.server})
-
-
-def _of(upstream: Upstream, answered: dict[Place, int], evidence: Evidence) -> Iterator[Backend]:
-    requests = dict.fromkeys(upstream.slots, 0)
-    for address, slot in upstream.addresses.items():
-        requests[slot] += answered.get((upstream.server, address), 0)
-    total, weights = sum(requests.values()), sum(upstream.slots.values())
-    bound = _bound(upstream, evidence)
-    for slot, weight in upstream.slots.items():
+def _of(found: Choices) -> Iterator[Backend]:
+    upstream, shared = found.upstream, found.shares
+    bounded = upstream.policy == "round_robin" and found.witnessed and len(found.weights) > 1
+    for index, (slot, weight) in enumerate(upstream.slots.items()):
         yield Backend(
             server=upstream.server,
             service=upstream.service,
@@ -136,132 +46,150 @@ def _of(upstream: Upstream, answered: dict[Place, int], evidence: Evidence) -> I
             policy=upstream.policy,
             slot=slot,
             weight=weight,
-            requests=requests[slot],
-            expected=None if bound is None else round(total * weight / weights, 2),
-            bound=bound,
+            requests=int(shared.counts[index]),
+            expected=round(float(shared.due[index]), 2),
+            bound=float(found.slack.bound) if bounded else None,
         )
 
 
-def _bound(upstream: Upstream, evidence: Evidence) -> float | None:
-    """Return how far a healthy round robin may be off: 2W, once more for each reload, and others."""
-    witness = next((each for each in evidence.witnesses if each.server == upstream.server), None)
-    if upstream.policy != "round_robin" or not witness or len(upstream.slots) < 2:
-        return None
-    workers = 1 if upstream.zone else witness.nginx_workers
-    others = sum(witness.others.get(address, 0) for address in upstream.addresses)
-    texts = witness.lines.texts
-    tried = np.array([text.count(",") + text.count(" : ") for text in texts] or [0])
-    own = np.array([any(one in text for one in upstream.addresses) for text in texts] or [False])
-    retries = int((tried * own)[witness.lines.rows["backend"]].sum())
-    return float(2 * workers * (1 + witness.reloads) + others + retries)
-
-
-def strangers(evidence: Evidence, seen: Origins) -> tuple[Stranger, ...]:
-    """Return what answered and is not of the inventory."""
-    known = {
-        (upstream.server, address)
-        for upstream in evidence.expected.upstreams
-        for address in upstream.addresses
-    }
-    return tuple(
-        Stranger(server=server, address=address, requests=count)
-        for (server, address), count in sorted(_answered(seen).items())
-        if (server, address) not in known
-    )
-
-
-def shares(evidence: Evidence, seen: Origins, cut: Grid) -> tuple[Shares, ...]:
-    """Count what each slot answered in each interval, for upstreams that have a choice."""
-    cells = seen.place * cut.count + cut.index(seen.times)
-    counts = np.bincount(cells, minlength=len(seen.places) * cut.count).reshape(-1, cut.count)
-    rows = {place: counts[index] for index, place in enumerate(seen.places)}
+def shares(case: Case, cut: Grid) -> tuple[Shares, ...]:
+    """Count how often each slot was chosen in each interval, for upstreams that have a choice."""
+    clocks = {log.server: log.witness.clock or 0.0 for log in case.logs}
     return tuple(
         Shares(
-            server=upstream.server,
-            upstream=upstream.name,
-            counts={slot: _summed(upstream, slot, rows, cut.count) for slot in upstream.slots},
+            server=found.upstream.server,
+            upstream=found.upstream.name,
+            counts={
+                slot: cut.counted((found.starts - clocks.get(found.upstream.server, 0.0))[mine])
+                for slot, mine in (
+                    (slot, found.slots == index) for index, slot in enumerate(found.names)
+                )
+            },
         )
-        for upstream in _loaded(evidence)
-        if len(upstream.slots) > 1
+        for found in choices(case)
+        if len(found.names) > 1
     )
 
 
-def _summed(
-    upstream: Upstream, slot: str, rows: dict[Place, NDArray[np.int64]], count: int
-) -> tuple[int, ...]:
-    total = np.zeros(count, np.int64)
-    for address in (each for each, name in upstream.addresses.items() if name == slot):
-        total += rows.get((upstream.server, address), 0)
-    return numbers(total)
-
-
-def releases(evidence: Evidence, seen: Origins, cut: Grid) -> tuple[Releases, ...]:
-    """Return which release answered from each slot, from when to when."""
-    slots: dict[Place, list[int]] = {}
-    for upstream in _loaded(evidence):
-        for address, slot in upstream.addresses.items():
-            mine = slots.setdefault((upstream.server, slot), [])
-            mine += [i for i, each in enumerate(seen.places) if each == (upstream.server, address)]
+def strangers(case: Case) -> tuple[Stranger, ...]:
+    """Return what answered and is not of the inventory."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for server, chain, count in _chains(case):
+        for address in set(split(chain)):
+            if not case.directory.knows(server, address):
+                counted[server, address] += count
     return tuple(
-        Releases(server=server, slot=slot, spans=tuple(_spans(seen, places, cut)))
-        for (server, slot), places in slots.items()
+        Stranger(server=server, address=address, requests=count)
+        for (server, address), count in sorted(counted.items())
     )
 
 
-def _spans(seen: Origins, places: list[int], cut: Grid) -> Iterator[Span]:
+def _chains(case: Case) -> Iterator[tuple[str, str, int]]:
+    """Yield server, $upstream_addr and how often, by the logs or else by what clients saw."""
+    for log in case.logs:
+        for text, count in _used(log.rows["backend"], log.texts):
+            yield log.server, text, count
+    if not case.logs:
+        for text, count in _used(case.rows["seen"], case.texts):
+            server, chain, *_ = (*text.split(";"), "", "")
+            yield server, chain, count
+
+
+def _used(index: NDArray[np.uint16], texts: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    counts = np.bincount(index, minlength=len(texts))
+    return ((texts[i], int(counts[i])) for i in np.flatnonzero(counts).tolist())
+
+
+# -- releases
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """From which place and with which release requests were answered."""
+
+    times: Floats
+    place: Counts
+    release: Counts
+    """Index into names; the first one is of those that said none."""
+    names: tuple[str, ...]
+
+
+def releases(case: Case, cut: Grid) -> tuple[Releases, ...]:
+    """Return which release answered from each slot, from when to when."""
+    every = [_told(case)] if case.told else [_logged(case, log) for log in case.logs]
+    servers = case.loaded_servers
+    found = []
+    for number, place in enumerate(case.places):
+        if place.server in servers:
+            spans = (span for each in every for span in _spans(each, number, cut))
+            found.append(Releases(server=place.server, slot=place.slot, spans=tuple(spans)))
+    return tuple(found)
+
+
+def _told(case: Case) -> Answers:
+    release = case.seen.release[case.rows["seen"]].astype(np.int64)
+    return Answers(case.rows["start"], case.place.astype(np.int64), release, case.seen.releases)
+
+
+def _logged(case: Case, log: Log) -> Answers:
+    del case
+    times = log.rows["time"] - log.rows["seconds"] - (log.witness.clock or 0.0)
+    release = log.rows["release"].astype(np.int64)
+    return Answers(times, log.last.astype(np.int64), release, log.texts)
+
+
+def _spans(seen: Answers, place: int, cut: Grid) -> Iterator[Span]:
     """Join neighbouring parts of the time in which the same releases answered."""
-    mine = np.isin(seen.place, places) & np.array([bool(each) for each in seen.releases] or [0])[
-        seen.release
-    ].astype(bool)
-    length = cut.width * cut.count
-    step = max(length / FINEST, 0.1)
+    mine = (seen.place == place) & (seen.release > 0)
+    step = max(cut.width * cut.count / PARTS, 0.1)
     cells = np.floor((seen.times[mine] - cut.began) / step).astype(np.int64)
-    codes = np.unique(np.stack([cells, seen.release[mine]]), axis=1).T.tolist()
+    codes = np.unique(np.maximum(cells, 0) * len(seen.names) + seen.release[mine])
     present: dict[int, list[str]] = {}
-    for cell, which in codes:
-        present.setdefault(max(cell, 0), []).append(seen.releases[which])
-    return _joined(present, step, max(2.0, 3 * step))
+    for cell, which in (divmod(code, len(seen.names)) for code in codes.tolist()):
+        present.setdefault(cell, []).append(seen.names[which])
+    return _joined(present, step)
 
 
-def _joined(present: dict[int, list[str]], step: float, patience: float) -> Iterator[Span]:
-    """Yield spans; a silence that is longer than patience is a hole."""
-    open_: tuple[float, float, tuple[str, ...]] | None = None
+def _joined(present: dict[int, list[str]], step: float) -> Iterator[Span]:
+    begin, end, which = 0.0, 0.0, ()
     for cell in sorted(present):
-        begin, which = cell * step, tuple(sorted(present[cell]))
-        if open_ and which == open_[2] and begin - open_[1] <= patience:
-            open_ = (open_[0], begin + step, which)
-            continue
-        if open_:
-            near = begin - open_[1] <= patience
-            yield _span(open_[0], begin if near else open_[1], open_[2])
-        open_ = (begin, begin + step, which)
-    if open_:
-        yield _span(*open_)
+        at, now = cell * step, tuple(sorted(present[cell]))
+        near = at - end <= max(PATIENCE, 3 * step)
+        if not (near and now == which):
+            if which:
+                yield _span(begin, at if near else end, which)
+            begin, which = at, now
+        end = at + step
+    if which:
+        yield _span(begin, end, which)
 
 
 def _span(begin: float, end: float, which: tuple[str, ...]) -> Span:
     return Span(begin=round(begin, 3), end=round(end, 3), releases=which)
 
 
-def reconciled(evidence: Evidence) -> tuple[tuple[Reconciled, ...], int]:
-    """Set each server's log against the clients; return also what no server logged."""
-    rows, texts = evidence.requests.rows, evidence.requests.texts
-    names = np.array([text.partition(";")[0] for text in texts] or [""])
-    found, everywhere = [], [np.empty(0, np.uint64)]
-    for witness in evidence.witnesses:
-        ids = witness.lines.rows["id"]
-        logged, times = np.unique(ids[ids != 0], return_counts=True)
-        said = rows["id"][(names == witness.server)[rows["seen"]]]
-        everywhere.append(logged)
-        found.append(
-            Reconciled(
-                server=witness.server,
-                sent=len(said),
-                logged=len(logged),
-                missing=int(np.count_nonzero(~np.isin(said, logged))),
-                twice=int(np.count_nonzero(times > 1)),
-            )
-        )
-    if not found:
-        return (), 0
-    return tuple(found), int(np.count_nonzero(~np.isin(rows["id"], np.concatenate(everywhere))))
+# -- the two witnesses
+
+
+def reconciled(case: Case) -> tuple[Reconciled, ...]:
+    """Set each server's log against what clients saw."""
+    return tuple(_reconciled(case, number, log) for number, log in enumerate(case.logs))
+
+
+def _reconciled(case: Case, number: int, log: Log) -> Reconciled:
+    known = case.seen.servers.index(log.server) if log.server in case.seen.servers else -2
+    said = case.seen.server[case.rows["seen"]] == known
+    twice = len(case.match.doubled[number])
+    return Reconciled(
+        server=log.server,
+        sent=int(np.count_nonzero(said)) if case.told else None,
+        logged=len(log.rows) - twice,
+        missing=int(np.count_nonzero(said & (case.match.log != number))) if case.told else None,
+        twice=twice,
+        unsent=len(case.match.unsent[number]),
+    )
+
+
+def unlogged(case: Case) -> int:
+    """Count the requests that stand in no log."""
+    return int(np.count_nonzero(case.match.log < 0)) if case.logs else 0

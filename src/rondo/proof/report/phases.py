@@ -68,9 +68,7 @@ def bands(found: Sequence[Phase], x: Scale, height: float) -> Markup:
 def labels(found: Sequence[Phase], x: Scale) -> Markup:
     """Return the numbers above the bands, with the text beside them where there is room."""
     used = _lanes(found, x)
-    return EMPTY.join(
-        EMPTY.join(_label(found, x, used, index)) for index in range(len(found))
-    )
+    return EMPTY.join(EMPTY.join(_label(found, x, used, index)) for index in range(len(found)))
 
 
 def _label(found: Sequence[Phase], x: Scale, used: list[int], index: int) -> Iterator[Markup]:

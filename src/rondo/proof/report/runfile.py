@@ -88,7 +88,7 @@ class Moment(Part):
 
 
 class Backend(Part):
-    """How many requests a slot answered, and how many it should have."""
+    """How many requests were given to a slot first, and how many should have been."""
 
     server: str
     service: str
@@ -97,10 +97,11 @@ class Backend(Part):
     slot: str
     weight: int
     requests: int
-    expected: float | None
-    """Its weight's part of what the upstream answered; null where the policy promises none."""
+    """Those of others, which take turns like ours, are counted in."""
+    expected: float
+    """Its weight's part of them."""
     bound: float | None
-    """How far a healthy round robin may be off; null where the policy promises none."""
+    """How far a healthy round robin may be off; null where nothing bounds it."""
 
 
 class Stranger(Part):
@@ -112,7 +113,7 @@ class Stranger(Part):
 
 
 class Shares(Part):
-    """Requests that each slot of one upstream answered, interval by interval."""
+    """Requests that were given to each slot of one upstream first, interval by interval."""
 
     server: str
     upstream: str
@@ -172,14 +173,16 @@ class Reconciled(Part):
     """What clients say that a server answered, against what it logged."""
 
     server: str
-    sent: int
-    """Answers that clients have from it."""
+    sent: int | None
+    """Answers that clients have from it; null where servers did not say who they are."""
     logged: int
     """Requests of the run in its log, each counted once."""
-    missing: int
+    missing: int | None
     """Answers that clients have and that its log has not."""
     twice: int
-    """Requests that its log has more than once."""
+    """Lines of requests that are in a log already."""
+    unsent: int
+    """Lines of the run that belong to no request of a client."""
 
 
 class Server(Part):
@@ -243,7 +246,7 @@ class Run(Part):
     histogram: Histogram
     reconciled: tuple[Reconciled, ...]
     unlogged: int
-    """Requests that no server logged, though every log was read."""
+    """Requests that stand in no log."""
     servers: tuple[Server, ...]
     generators: tuple[Generator, ...]
     versions: dict[str, str]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 THIN = "\u202f"
-"""Narrow space that no line breaks at: between the thousands, and before a unit."""
+"""Narrow space that no line breaks at, before a unit."""
 
 
 class Scale(Protocol):
@@ -82,7 +82,7 @@ def decades(low: float, high: float) -> tuple[float, ...]:
 def number(value: float) -> str:
     """Write a number with at most four digits, or its thousands apart."""
     if abs(value) >= 1000 or value == int(value):
-        return f"{value:,.0f}".replace(",", THIN)
+        return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.1f}"
 
 

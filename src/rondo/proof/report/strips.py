@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 ROW, GAP = 46.0, 26.0
 LEAST = 30
 """Requests of an interval from which a share says something."""
+FINEST = 150
+"""Intervals of a row: it is too low for more to be seen."""
+LEAST_REACH = 0.004
+"""Half of the share that a row shows, at least."""
 MOST_DOTS = 40
 COLOURS = 6
 STRIP, STRIP_GAP = 20.0, 8.0
@@ -45,12 +49,21 @@ def _upstream(run: Run, found: Shares, number: int) -> Markup:
     x = time_axis(length(run))
     height = len(slots) * (ROW + GAP) - GAP
     scales_ = {
-        slot: Linear(about[slot] - reach, about[slot] + reach, row * (ROW + GAP) + ROW, row * (ROW + GAP))
+        slot: Linear(
+            about[slot] - reach, about[slot] + reach, row * (ROW + GAP) + ROW, row * (ROW + GAP)
+        )
         for row, slot in enumerate(slots)
     }
     places = [x.scale(each) for each in cuts]
     drawn = [
-        _row(scales_[slot], about[slot], slots[slot].bound, (counts[slot], totals), places, f"b{number}-{slots[slot].weight}")
+        _row(
+            scales_[slot],
+            about[slot],
+            slots[slot].bound,
+            (counts[slot], totals),
+            places,
+            f"b{number}-{slots[slot].weight}",
+        )
         for slot in slots
     ]
     seen: set[str] = set()
@@ -87,7 +100,11 @@ def _merged(
 ) -> tuple[list[float], dict[str, list[int]]]:
     """Join intervals until one holds enough requests for a share to say something."""
     total, parts = sum(map(sum, counts.values())), max(len(cuts) - 1, 1)
-    fits = (each for each in (1, 2, 5, 10, 20, 50, 100) if total * each >= LEAST * parts)
+    fits = (
+        each
+        for each in (1, 2, 5, 10, 20, 50, 100)
+        if total * each >= LEAST * parts and parts <= FINEST * each
+    )
     factor = min(next(fits, parts), parts)
     merged = {
         slot: [sum(each[i : i + factor]) for i in range(0, len(each), factor)]
@@ -112,7 +129,7 @@ def _reach(
     usual = sorted(total for total in totals if total)
     middle = usual[len(usual) // 2] if usual else 1
     band = max((each or 0.0 for each in bounds), default=0.0) / middle
-    return min(max([*off, band * 1.6, 0.02]) * 1.08, 1.0)
+    return min(max([*off, band * 1.6, LEAST_REACH]) * 1.08, 1.0)
 
 
 def _row(
@@ -172,7 +189,8 @@ def _band(
 
 def _name(slot: Backend, row: int, total: int) -> Markup:
     share = scales.percent(slot.requests / total) if total else "nothing"
-    of = f"{share} of {scales.number(total)}, off by {_off(slot)}" if total else "no requests"
+    away = scales.number(round(abs(slot.requests - slot.expected), 1))
+    of = f"{share} of {scales.number(total)}, {away} off" if total else "no requests"
     up = row * (ROW + GAP) - 7
     return element(
         "text",
@@ -182,12 +200,6 @@ def _name(slot: Backend, row: int, total: int) -> Markup:
         y=up,
         class_="row",
     )
-
-
-def _off(slot: Backend) -> str:
-    if slot.expected is None:
-        return "an unknown number"
-    return scales.number(round(abs(slot.requests - slot.expected), 1))
 
 
 def releases(run: Run) -> list[Markup]:
@@ -217,8 +229,9 @@ def _server(run: Run, server: str, rows: Sequence[Releases], names: list[str]) -
         tuple((top + STRIP / 2, row.slot) for top, row in zip(tops, rows, strict=True)),
     )
     drawn = [
-        EMPTY.join(_strip(row, top, x.scale, names))
+        _strip(row, top, x.scale, names)
         + phases.switches(run, server, row.slot, x.scale, (top, STRIP))
+        + _said(row, top, x.scale)
         for top, row in zip(tops, rows, strict=True)
     ]
     shown = list(dict.fromkeys(n for row in rows for span in row.spans for n in span.releases))
@@ -250,26 +263,39 @@ def _style(which: Sequence[str], names: list[str]) -> str:
     return f"r{names.index(which[0]) % COLOURS + 1}" if len(which) == 1 else "mixed"
 
 
-def _strip(row: Releases, top: float, x: Scale, names: list[str]) -> Iterator[Markup]:
-    for span in row.spans:
-        begin, end = x(max(span.begin, 0)), min(x(span.end), WIDE)
-        if end <= begin:
-            continue
-        said = " and ".join(span.releases)
-        yield element(
+def _strip(row: Releases, top: float, x: Scale, names: list[str]) -> Markup:
+    return EMPTY.join(
+        element(
             "rect",
-            element("title", f"{said}, {span.begin:.1f} s to {span.end:.1f} s"),
-            x=at(begin),
+            element("title", f"{' and '.join(which)}, {begin:.1f} s to {end:.1f} s"),
+            x=at(x(begin)),
             y=top,
-            width=at(end - begin),
+            width=at(x(end) - x(begin)),
             height=STRIP,
-            class_=_style(span.releases, names),
+            class_=_style(which, names),
         )
-        room = end - begin
-        if room > len(said) * 6.8 / 230 * WIDE + 40:
-            yield text(said, at(begin), top + 14, "span", dx=6)
-        elif room > len(said) * 6.8 / 780 * WIDE + 20:
-            yield text(said, at(begin), top + 14, "span wide", dx=6)
+        for begin, end, which in _within(row, x)
+    )
+
+
+def _said(row: Releases, top: float, x: Scale) -> Markup:
+    """Write the release into its span: everywhere, or only where the page is wide enough."""
+    found = []
+    for begin, end, which in _within(row, x):
+        said, room = " and ".join(which), (x(end) - x(begin)) / WIDE
+        style = "span halo" if room * 200 > len(said) * 7 + 16 else "span halo wide"
+        if room * 780 > len(said) * 7 + 16:
+            found.append(text(said, at(x(begin)), top + 14, style, dx=8))
+    return EMPTY.join(found)
+
+
+def _within(row: Releases, x: Scale) -> Iterator[tuple[float, float, tuple[str, ...]]]:
+    for span in row.spans:
+        begin, end = max(span.begin, 0.0), span.end
+        if x(end) > WIDE:
+            end = begin + (end - begin) * (WIDE - x(begin)) / (x(end) - x(begin))
+        if end > begin:
+            yield begin, end, span.releases
 
 
 def anomalies(run: Run) -> Markup:
@@ -282,16 +308,11 @@ def anomalies(run: Run) -> Markup:
         Linear(0, 1, 0, 1),
         tuple((index * row + row / 2, _short(kind)) for index, kind in enumerate(kinds)),
     )
+    # Many at one place look like one.
+    spots = {(min(max(round(x.scale(each.at)), 0), 1000), each.kind) for each in run.anomalies}
     dots = EMPTY.join(
-        element(
-            "circle",
-            element("title", f"{each.at:.3f} s: {each.text}"[:200]),
-            cx=at(min(max(x.scale(each.at), 0), WIDE)),
-            cy=kinds.index(each.kind) * row + row / 2,
-            r=4,
-            class_="oddity",
-        )
-        for each in run.anomalies
+        element("circle", cx=at(place), cy=kinds.index(kind) * row + row / 2, r=4, class_="oddity")
+        for place, kind in sorted(spots)
     )
     height = len(kinds) * row
     found = phases.phases(run)
