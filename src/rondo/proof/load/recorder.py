@@ -76,10 +76,11 @@ class Tally:
     def count(self, rows: bytes) -> None:
         """Add rows; the probe's count for nothing but the end."""
         table = np.frombuffer(rows, REQUEST)
+        if len(table):
+            self.ended = max(self.ended, float(table["end"].max()))
+        table = table[table["step"] != self._probe]
         if not len(table):
             return
-        self.ended = max(self.ended, float(table["end"].max()))
-        table = table[table["step"] != self._probe]
         table = table[np.lexsort((table["start"], table["user"]))]
         self.sent += len(table)
         users, ends = table["user"], table["end"]
