@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rondo.errors import InputError, Interrupted
+from rondo.errors import InputError, Interrupted, RondoError
 from rondo.proof.aim import Aim, aim_at
 from rondo.proof.brief import Brief, make_brief
 from rondo.proof.generator import Generator, loadtests_of
@@ -37,6 +37,8 @@ class Options:
 
     duration: float | None = None
     rate: float | None = None
+    processes: int = 1
+    """Processes that make the load."""
 
 
 def options(*, duration: str = "", rate: str = "") -> Options:
@@ -69,7 +71,7 @@ def prove(aim: Aim, fleet: Fleet | None, options: Options, say: Say) -> Outcome:
         inquiry.open()
         brief = write_brief(inquiry, options)
         say(told(aim, brief))
-        with generate(inquiry, brief) as generator:
+        with generate(inquiry, brief, options.processes) as generator:
             inquiry.look()
             Load(generator, brief, inquiry, say).wait()
         say("the load has ended; hearing the witnesses")
@@ -108,11 +110,12 @@ def write_brief(inquiry: Inquiry, options: Options) -> Brief:
     return brief
 
 
-def generate(inquiry: Inquiry, brief: Brief) -> Generator:
+def generate(inquiry: Inquiry, brief: Brief, processes: int = 1) -> Generator:
     """Start the load."""
     assert inquiry.aim.loaded  # noqa: S101 - as above
     root = inquiry.aim.loaded.root
-    return Generator(inquiry.run.path, loadtests_of(root), ("--host", brief.host))
+    several = ("--processes", str(processes)) if processes > 1 else ()
+    return Generator(inquiry.run.path, loadtests_of(root), ("--host", brief.host, *several))
 
 
 def told(aim: Aim, brief: Brief) -> str:
@@ -135,13 +138,16 @@ class Load:
     def wait(self) -> None:
         """Wait for its end; one that does not come in time is made.
 
-        Raises RondoError if it ended before its first request.
+        That it asked for nothing at all is for the judge to say: such a run proves nothing.
         """
         longest = self.brief.duration + self.brief.timeout + _MARGIN
         if not self._wait(longest):
             self.inquiry.notes.append("the load generator did not end in time, and was ended")
             self.generator.kill()
-        self._demand()
+        try:
+            self._demand()
+        except RondoError as error:
+            self.inquiry.notes.append(str(error))
 
     def steady(self, seconds: float) -> None:
         """Wait until it has gone on for so long.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -47,8 +49,8 @@ class Bench:
     certificates: Forger
     number: int = 1
     """Of the run: each takes another slot as its victim."""
-    service_time: float = 0.01
-    """Median time of an answer as clients see it when all is well, in seconds."""
+    service_time: float = 0.0
+    """Median time of an answer as clients see it when all is well, in seconds; 0 until measured."""
     over: threading.Event = field(default_factory=threading.Event)
     """Whether the run has ended."""
     known: frozenset[Path] = frozenset()
@@ -107,6 +109,12 @@ class Bench:
         mark = f"{VARIABLE}={self.folder}".encode()
         found = [int(entry.name) for entry in Path("/proc").iterdir() if _carries(entry, mark)]
         return tuple(sorted(found, key=_started))
+
+    def end_load(self) -> None:
+        """Let the load generators of this lane end."""
+        for process in self.load():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGTERM)
 
     def await_load(self) -> Path:
         """Wait until clients have asked for something; give the run's folder."""
