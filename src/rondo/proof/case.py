@@ -14,10 +14,12 @@ from rondo.proof.turns import NONE, Directory, Table, read_log, read_seen
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rondo.proof.evidence import Evidence, ServerWitness
+    from rondo.proof.evidence import Evidence, ServerWitness, Upstream
 
 PROBE = "probe"
 """Name of the step of the sequential user, which is no part of the rate."""
+_USUAL_WORKERS = 8
+"""Where nobody was asked how many there are."""
 
 
 class Log:
@@ -125,6 +127,18 @@ class Case:
             return None
         ends = [each.at for each in marks if each.kind == "end"]
         return min(each.at for each in marks), max(ends or [each.at for each in marks])
+
+    def counters(self, upstream: Upstream) -> int:
+        """Return how many Nginx workers count the turns of an upstream on their own.
+
+        One if it has a zone: the installed one if the configuration was read, else as declared.
+        """
+        for log in self.logs:
+            if log.server == upstream.server:
+                found = [e.zone for e in log.witness.installed if e.name == upstream.name]
+                shared = found[0] if found else upstream.zone
+                return 1 if shared else log.witness.nginx_workers
+        return 1 if upstream.zone else _USUAL_WORKERS
 
     @property
     def loaded_servers(self) -> tuple[str, ...]:

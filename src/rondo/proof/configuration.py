@@ -1,7 +1,8 @@
 """The installed upstreams against the declared ones: what counts cannot show on an idle site. Pure.
 
 least_conn looks exactly like round robin while no requests overlap, and a backup server like one
-that was not needed.
+that was not needed. A zone is no part of the policy: with or without one the turns are right, only
+their bound is another.
 """
 
 from __future__ import annotations
@@ -25,9 +26,6 @@ def differences(declared: Upstream, installed: tuple[Installed, ...]) -> Iterato
         return
     if found.policy != declared.policy:
         yield f"{where} is installed with {found.policy}, the inventory says {declared.policy}."
-    if found.zone != declared.zone:
-        has, says = ("a", "none") if found.zone else ("no", "one")
-        yield f"{where} is installed with {has} zone, its template has {says}."
     yield from _members(where, declared, found)
 
 

@@ -116,7 +116,7 @@ def mean_of(series: NDArray[np.float64]) -> Mean:
     count = len(series)
     factor = inflation(series)
     error = float(np.std(series, ddof=1)) * math.sqrt(factor / count)
-    return Mean(float(np.mean(series)), error, max(2.0, count / factor - 1))
+    return Mean(float(np.mean(series)), error, count - 1)
 
 
 def inflation(series: NDArray[np.float64]) -> float:
@@ -140,7 +140,7 @@ def slope_of(series: NDArray[np.float64]) -> Mean:
     left = series - np.mean(series) - rise * at
     factor = inflation(left)
     spread = math.sqrt(float(left @ left) / (count - 2))
-    return Mean(rise, spread * math.sqrt(factor / weight), max(1.0, count / factor - 2))
+    return Mean(rise, spread * math.sqrt(factor / weight), count - 2)
 
 
 def warm_up(series: NDArray[np.float64], batch: int = 5) -> int:

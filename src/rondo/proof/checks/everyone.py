@@ -95,13 +95,6 @@ def _is_judged(case: Case, upstream: Upstream, loaded: Mapping[str, int]) -> boo
     return upstream.server in case.loaded_servers and bool(loaded.get(upstream.service))
 
 
-def _workers(case: Case, upstream: Upstream) -> int:
-    if upstream.zone:
-        return 1
-    told = [log.witness.nginx_workers for log in case.logs if log.server == upstream.server]
-    return max(told, default=1)
-
-
 def _here(case: Case, upstream: int, counts: NDArray[np.int64]) -> dict[int, int]:
     return {n: int(counts[n]) for n, p in enumerate(case.places) if p.upstream == upstream}
 
@@ -126,7 +119,7 @@ def _silent(case: Case, counts: NDArray[np.int64], judged: list[int]) -> Iterato
         total = sum(mine.values())
         if not total:
             yield from _unreached(case, upstream, counts)
-        elif due(upstream, total, _workers(case, upstream)):
+        elif due(upstream, total, case.counters(upstream)):
             silent = [case.places[n].slot for n, count in mine.items() if not count]
             if silent:
                 yield Fault(
@@ -204,7 +197,7 @@ def _unjudged(case: Case, counts: NDArray[np.int64], judged: list[int]) -> Itera
                 f"{upstream.server} {upstream.service}: by ip_hash one address meets one slot;"
                 " whether the others serve cannot be seen from here."
             )
-        elif total and not due(upstream, total, _workers(case, upstream)):
+        elif total and not due(upstream, total, case.counters(upstream)):
             yield (
                 f"{upstream.server} {upstream.service}: {many(total, 'request')} are too few to"
                 " expect every slot."

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rondo.proof.evidence import ServerWitness, Upstream
 
 KEY, TITLE = "round_robin", "Round robin"
+_EDGES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,10 @@ def _logged(case: Case, index: int, upstream: Upstream, log: Log) -> Choices:
     ends = rows["time"]
     witness = log.witness
     others = _others(upstream, witness)
-    flying = 0 if not others.sum() else 2 + int(log.tries.max(initial=0))
+    # Of others it is not known which were in flight as the log began and ended.
+    flying = _EDGES if others.any() else 0
     slack = Slack(
-        1 if upstream.zone else witness.nginx_workers,
+        case.counters(upstream),
         witness.reloads,
         int(np.count_nonzero(log.tries[here] > 1)),
         flying,
@@ -166,7 +168,7 @@ def _seen(case: Case, index: int, upstream: Upstream) -> Choices:
     rows = case.rows[here]
     tries = case.seen.tries[rows["seen"]]
     silent = int(np.count_nonzero(case.rows["status"] == 0))
-    slack = Slack(1 if upstream.zone else 8, 0, int(np.count_nonzero(tries > 1)), silent)
+    slack = Slack(case.counters(upstream), 0, int(np.count_nonzero(tries > 1)), silent)
     none = np.zeros(len(upstream.slots), np.int64)
     return Choices(
         upstream,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 KEY, TITLE = "slow_backend", "No slow backend"
 _LEAST_BINS = 5
+_USUAL_BINS = 24
 _LEAST_REQUESTS = 4
 """Of a slot in a bin; fewer make no median worth the name."""
 _USUAL_REQUESTS = 12
@@ -73,7 +74,7 @@ def _why_not(case: Case) -> str:
     slots = max((len(each.slots) for each in case.expected.upstreams), default=0)
     if slots < 2:
         return "No server has two slots of one service to compare."
-    return f"The run was too short: it takes {_LEAST_BINS} seconds with requests to every slot."
+    return "The run was too short, or its rate too low, to compare the slots of a server."
 
 
 def _groups(case: Case) -> Iterator[list[int]]:
@@ -96,11 +97,16 @@ def _usable(case: Case) -> NDArray[np.bool_]:
 
 
 def _width(case: Case) -> float:
-    """Return the seconds of a bin: one, or as many as give every slot enough requests."""
-    busy = np.bincount(case.place[case.place >= 0], minlength=1)
+    """Return the seconds of a bin.
+
+    One; less in a short run, so that there are enough of them, and more at a low rate, so that each
+    has enough requests of every slot.
+    """
+    inside = [n for group in _groups(case) for n in group]
+    busy = np.bincount(case.place[case.place >= 0], minlength=len(case.places))[inside]
+    seconds = max(case.planned.duration - case.planned.warm_up, 1e-3)
     fewest = int(busy[busy > 0].min(initial=1 << 60))
-    rate = fewest / max(case.planned.duration, 1e-9)
-    return max(1.0, math.ceil(_USUAL_REQUESTS / rate)) if rate else 1.0
+    return max(min(1.0, seconds / _USUAL_BINS), _USUAL_REQUESTS * seconds / fewest)
 
 
 def _compare(case: Case, group: list[int], width: float) -> Iterator[Pace]:
@@ -164,7 +170,7 @@ def _power(paces: list[Pace], limit: float, alpha: float, width: float) -> str:
         for each in paces
     )
     factor = limit * math.exp(min(reach, 50))
-    seconds = "second" if width == 1 else f"{width:g} seconds"
+    seconds = "second" if width == 1 else f"{width:.2g} s"
     return (
         f"A slot {factor:.2f} times slower than the others would have been seen in 95 of 100 runs"
         f" like this one ({many(min(each.bins for each in paces), 'comparison')}, one each"

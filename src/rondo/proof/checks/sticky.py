@@ -41,6 +41,8 @@ class Users:
     """Of these, those that came back to the same slot."""
     met: int
     """Slots that any user met."""
+    counters: int
+    """Nginx workers that count turns on their own."""
 
     @property
     def where(self) -> str:
@@ -91,32 +93,14 @@ def _users(case: Case, upstream: Upstream, here: NDArray[np.int64]) -> Users:
     rows = case.rows
     here = here[np.argsort(rows["start"][here], kind="stable")]
     slot, user = case.place[here], rows["user"][here]
+    met = len(np.unique(slot))
     order = np.argsort(user, kind="stable")  # by user, each in the order of time
     slot, user = slot[order], user[order]
     same = user[1:] == user[:-1]
     stay = same & (slot[1:] == slot[:-1])
     led = same & (np.diff(order) % _period(upstream) != 0)
-    return _counted(upstream, user, same, stay, led, len(np.unique(slot)))
-
-
-def _period(upstream: Upstream) -> int:
-    """Return after how many requests the turns begin anew."""
-    weights = list(upstream.slots.values())
-    return sum(weights) // math.gcd(*weights)
-
-
-def _counted(  # noqa: PLR0913, PLR0917 - columns
-    upstream: Upstream,
-    user: NDArray[np.uint32],
-    same: NDArray[np.bool_],
-    stay: NDArray[np.bool_],
-    led: NDArray[np.bool_],
-    met: int,
-) -> Users:
     _, first, sizes = np.unique(user, return_index=True, return_counts=True)
-    if not len(sizes):
-        return Users(upstream, 0, 0, 0, 0, 0, 0, 0)
-    enough = _enough(upstream, len(sizes))
+    enough = _enough(upstream, max(1, len(sizes)))
     left = _per_user(same & ~stay, first, sizes)
     away = _per_user(led, first, sizes)
     judged = sizes >= enough
@@ -124,15 +108,22 @@ def _counted(  # noqa: PLR0913, PLR0917 - columns
     # a whole number of turns apart. So only those count that the turns would have led on.
     stuck = judged & (left == 0) & (away >= (sizes - 1) / 2)
     return Users(
-        upstream,
-        len(sizes),
-        int(judged.sum()),
-        enough,
-        int(stuck.sum()),
-        int(led.sum()),
-        int((stay & led).sum()),
-        met,
+        upstream=upstream,
+        users=len(sizes),
+        judged=int(judged.sum()),
+        enough=enough,
+        stuck=int(stuck.sum()),
+        pairs=int(led.sum()),
+        stayed=int((stay & led).sum()),
+        met=met,
+        counters=case.counters(upstream),
     )
+
+
+def _period(upstream: Upstream) -> int:
+    """Return after how many requests the turns begin anew."""
+    weights = list(upstream.slots.values())
+    return sum(weights) // math.gcd(*weights)
 
 
 def _per_user(
@@ -181,7 +172,7 @@ def _held(found: Users) -> bool:
     Without a zone each worker takes turns of its own, which the order of all requests does not
     show; some users then keep step by accident, but not all of them.
     """
-    return bool(found.stuck) and (found.upstream.zone or found.stuck == found.judged >= 8)
+    return bool(found.stuck) and (found.counters == 1 or found.stuck == found.judged >= 8)
 
 
 def _power(every: list[Users]) -> str:
