@@ -9,6 +9,8 @@ from invoke import task
 
 from rondo.fab import ClusterTask, command
 
+NO_REVERT = "when something fails, leave the slots that have moved where they are"
+WAIT = "how long to wait for somebody else's change to end, like 5m"
 INVENTORY = "inventory to use: 'staging' for inventory.staging.yaml, or a path"
 
 
@@ -37,13 +39,14 @@ def plan(session, inventory="", json=False):
         "inventory": INVENTORY,
         "plan": "only show what would be done, like `fab plan`",
         "verbose": "show every line of the builds",
+        "prove": "load the site meanwhile, and fail if it does not hold",
     },
 )
-def deploy(session, inventory="", plan=False, verbose=False):
+def deploy(session, inventory="", plan=False, verbose=False, prove=False):
     """Make the servers run what the inventory declares; a second run does nothing."""
     if plan:
         return command("plan")(session)
-    return command("deploy")(session, verbose=verbose)
+    return command("deploy")(session, verbose=verbose, prove=prove)
 
 
 @task(
@@ -53,11 +56,12 @@ def deploy(session, inventory="", plan=False, verbose=False):
         "inventory": INVENTORY,
         "service": "service or slot, like backend or backend-2; all of them without it",
         "plan": "only show what would be done",
+        "prove": "load the site meanwhile, and fail if it does not hold",
     },
 )
-def restart(session, service="", inventory="", plan=False):
+def restart(session, service="", inventory="", plan=False, prove=False):
     """Replace every container by a fresh one of the release in force, slot by slot."""
-    return command("restart", "live")(session, service=service, plan=plan)
+    return command("restart", "live")(session, service=service, plan=plan, prove=prove)
 
 
 @task(
@@ -86,6 +90,19 @@ def rollback(session, release="", inventory="", plan=False):
 def diff(session, old="", new="", inventory=""):
     """Show what tells two recorded releases apart; environments by their digests, never values."""
     return command("diff", "live")(session, old=old, new=new)
+
+
+@task(
+    klass=ClusterTask,
+    help={
+        "inventory": INVENTORY,
+        "tail": "commands of the past to show",
+        "json": "print them as JSON",
+    },
+)
+def audit(session, inventory="", tail=20, json=False):
+    """Show who changed the servers, when, from where and with which result."""
+    return command("audit", "console_audit")(session, tail=tail, as_json=json)
 
 
 @task(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from rondo.events import Emit
     from rondo.plan import Plan
     from rondo.server import Remote
     from rondo.session import Session
@@ -180,11 +181,22 @@ def nothing_to_do(states: Mapping[str, ServerState]) -> str:
     )
 
 
-def run_deploy(session: Session, *, verbose: bool = False) -> int:
-    """Deploy, show it as it goes, and say in the end what runs where."""
-    path = run_journal(session.loaded.root)
+def run_deploy(session: Session, *, verbose: bool = False, prove: bool = False) -> int:
+    """Deploy, show it as it goes, and say in the end what runs where; `prove`: under load."""
+    screen = Screen(session.ui, verbose=verbose)
+
+    def change(emit: Emit) -> int:
+        return _deploy(session, emit)
+
+    if prove:
+        from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
+
+        return proving(session, change, screen)
+    return change(fan_out(screen, journal(run_journal(session.loaded.root))))
+
+
+def _deploy(session: Session, emit: Emit) -> int:
     began = time.monotonic()
-    emit = fan_out(Screen(session.ui, verbose=verbose), journal(path))
     outcome = deploy(session.loaded, session.fleet, session.names, emit)
     if not outcome.plan:
         session.ui.note(nothing_to_do(outcome.states))

@@ -26,15 +26,25 @@ def replaced(plan: Plan) -> int:
     return sum(isinstance(step, (FillSlot, StartWorker)) for step in plan.steps)
 
 
-def run_restart(session: Session, *, service: str = "", plan: bool = False) -> int:
+def run_restart(
+    session: Session, *, service: str = "", plan: bool = False, prove: bool = False
+) -> int:
     """Replace every container of a service or slot, or all, by fresh ones; show it as it goes."""
-    inventory = session.loaded.inventory
     if plan:
+        inventory = session.loaded.inventory
         made = operations.intend_restart(inventory, session.fleet, session.names, service)
         _show(session, made)
         return EXIT_CHANGES if made else EXIT_DONE
+    if prove:
+        from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
+
+        return proving(session, lambda emit: _restart(session, service, emit), Screen(session.ui))
+    return _restart(session, service, _sink(session))
+
+
+def _restart(session: Session, service: str, emit: Emit) -> int:
     began = time.monotonic()
-    emit = _sink(session)
+    inventory = session.loaded.inventory
     outcome = operations.restart(inventory, session.fleet, session.names, emit, service)
     took = time.monotonic() - began
     servers = ", ".join(outcome.states)

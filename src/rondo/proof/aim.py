@@ -13,8 +13,9 @@ from rondo.proof.evidence import Expected
 from rondo.proof.witness import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from rondo.inventory import Inventory
     from rondo.source import Loaded
     from rondo.state import ServerState
 
@@ -95,21 +96,23 @@ class Aim:
         return expect.expected(inventory, self.site, self.servers, before, after)
 
 
-def aim_at(loaded: Loaded | None, *, host: str = "", server: str = "") -> Aim:
-    """Return what to load: the proof's site, or another host, on all servers or on one.
+def aim_at(
+    loaded: Loaded | None, *, host: str = "", server: str = "", names: Sequence[str] = ()
+) -> Aim:
+    """Return what to load: the proof's site, or another host, on all servers or on some.
 
+    `names` may hold servers that do not answer for the site; a `server` must answer for it.
     Raises InputError for what cannot be loaded.
     """
     if loaded is None:
         return Aim(None, _url(host))
     inventory = loaded.inventory
-    names = (server,) if server else ()
     if not host:
         site = expect.site_of(inventory)
         declared = inventory.sites[site]
         scheme = "https" if declared.tls else "http"
         url = f"{scheme}://{_concrete(declared.server_names[0])}"
-        return Aim(loaded, url, site, expect.servers_of(inventory, site, names), server)
+        return Aim(loaded, url, site, _servers(inventory, site, server, names), server)
     url = _url(host)
     site = expect.site_of(inventory, urlsplit(url).hostname or "")
     if not site and server:
@@ -117,8 +120,19 @@ def aim_at(loaded: Loaded | None, *, host: str = "", server: str = "") -> Aim:
             f"--server {server} cannot be loaded for {url}, which is no site of "
             f"{loaded.path.name}; leave one of them away"
         )
-    servers = expect.servers_of(inventory, site, names) if site else ()
+    servers = _servers(inventory, site, server, names) if site else ()
     return Aim(loaded, url, site, servers, server)
+
+
+def _servers(inventory: Inventory, site: str, server: str, names: Sequence[str]) -> tuple[str, ...]:
+    answering = expect.servers_of(inventory, site, (server,) if server else ())
+    chosen = tuple(name for name in answering if not names or name in names)
+    if not chosen:
+        raise InputError(
+            f"no server of {', '.join(names)} answers for the site {site}, so that nothing would "
+            f"be proved; there are: {', '.join(answering)}"
+        )
+    return chosen
 
 
 def _url(host: str) -> str:

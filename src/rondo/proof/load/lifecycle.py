@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import gevent
 from locust import LoadTestShape, User
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -65,6 +67,7 @@ class Leader:
             self._generators.listen()
         self._run: Run | None = None
         self._shares: list[Share] = []
+        self._leaving = False
         self.exit_code: int | None = None
 
     @property
@@ -77,6 +80,8 @@ class Leader:
     def tick(self) -> tuple[int, float] | None:
         """Say once a second how many users there must be; None when the run is over."""
         if self._run is None:
+            if self._leaving:
+                return None
             try:
                 self._run = self._prepared()
             except InputError as error:
@@ -113,6 +118,11 @@ class Leader:
         """Begin nothing more; what is under way may end."""
         if self._run:
             self._generators.stop()
+
+    def leave(self) -> None:
+        """End for good, as soon as what is under way has ended."""
+        self._leaving = True
+        self.stop()
 
     def wait(self) -> None:
         """Wait until what is under way has ended, and conclude."""
@@ -261,6 +271,8 @@ def _start(environment: Environment, **_: object) -> None:
         return
     leader = Leader(environment)
     OwnClock.leader = leader
+    # Without a web page Locust listens for SIGTERM only when it is over.
+    gevent.signal_handler(signal.SIGTERM, leader.leave)
     options: Any = environment.parsed_options
     options.run_time, options.duration = None, options.duration or options.run_time
     events.spawning_complete.add_listener(lambda **_: leader.begin())
