@@ -1,25 +1,36 @@
-"""A change of the cluster, whatever its plan: lock, observe, plan, apply."""
+"""A change of the cluster, whatever its plan: lock, observe, plan, apply; and back if it fails."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rondo import cluster
 from rondo.apply import Applier
+from rondo.attendance import attended
+from rondo.audit import audited
+from rondo.course import Course, places, standing
+from rondo.errors import Interrupted, RondoError
 from rondo.events import Event
+from rondo.gather import Material
+from rondo.interruption import Interruption
+from rondo.release import Recorded, Release
+from rondo.revert import make_revert_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from rondo.course import Failure
     from rondo.events import Emit
     from rondo.fleet import Fleet
-    from rondo.gather import Material
     from rondo.inventory import Inventory
     from rondo.plan import Plan
     from rondo.state import ServerState
 
+TOLD_AGAIN = 15
+"""Lines of a failed step that are told once more at the end."""
 Planner = Callable[[Mapping[str, "ServerState"]], "Plan"]
 """From what runs to a plan; it is asked again under the lock."""
 
@@ -33,35 +44,203 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How a change is made, whatever it changes."""
+
+    revert: bool = True
+    """Whether slots that moved go back when something fails."""
+    wait: float = 0.0
+    """Seconds to wait for somebody else's change to end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What is to be done, and with what."""
 
     inventory: Inventory
+    command: str
+    """What is typed for it, like `fab deploy`."""
     purpose: str
     """What others are told who come second."""
     plan: Planner
     material: Callable[[Plan], Material]
+    manner: Manner = field(default_factory=Manner)
+
+
+def recorded_material(project: str, plan: Plan) -> Material:
+    """Return what a plan made from records is carried out with: nothing is sent for it."""
+    release = Release(project, servers={}, images={}, recorded=Recorded(plan.release, ""))
+    return Material(release, contexts={}, environments={}, certificates={})
 
 
 def carry_out(change: Change, fleet: Fleet, names: Sequence[str], emit: Emit) -> Outcome:
-    """Make a change under the lock of the cluster.
+    """Make a change under the lock of the cluster; what moved goes back if any of it fails.
 
-    Raises RondoError of the steps that failed.
+    Raises RondoError of the steps that failed, with what serves where from now on.
     """
-    project = change.inventory.project
-    with cluster.locked(fleet, names, project, change.purpose):
+    project, wait = change.inventory.project, change.manner.wait
+    with (
+        attended(change.inventory, change.purpose, fleet, names, emit) as account,
+        Interruption(emit) as interruption,
+        cluster.locked(fleet, names, project, change.purpose, wait=wait, emit=emit),
+    ):
         # Somebody else may have finished between the first look and the lock.
         states = cluster.observe(fleet, names, project)
         plan = change.plan(states)
+        account.release = plan.release
+        for note in plan.notes:
+            emit(Event("note", note))
+        attempt = _Attempt(change, fleet, states, _Hearing(emit), interruption)
+        attempt.make(plan)
+    return Outcome(plan, states)
+
+
+def put_back(
+    change: Change, fleet: Fleet, before: Mapping[str, ServerState], emit: Emit
+) -> Outcome:
+    """Return the servers to an earlier state, after a change that was completed.
+
+    Raises RevertError when that does not succeed everywhere.
+    """
+    project, names = change.inventory.project, tuple(before)
+    with (
+        audited(fleet, names, project, f"putting back of {change.purpose}"),
+        Interruption(emit) as interruption,
+        cluster.locked(fleet, names, project, change.purpose, wait=change.manner.wait, emit=emit),
+    ):
+        attempt = _Attempt(change, fleet, before, _Hearing(emit), interruption)
+        back = attempt.go_back()
+        if not back.sound:
+            raise RondoError(back.told)
+    return Outcome(back.plan, before)
+
+
+class _Hearing:
+    """Passes events on, and keeps what each server said last in a step."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._said: dict[str, deque[str]] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if event.kind == "start":
+            self._said[event.server] = deque(maxlen=TOLD_AGAIN)
+        elif event.kind == "line" and event.server in self._said:
+            self._said[event.server].append(event.text)
+        self._emit(event)
+
+    def last_lines(self, failures: Iterable[Failure]) -> str:
+        """Return what the servers of failed steps said last, below one another."""
+        servers = dict.fromkeys(failure.step.server for failure in failures)
+        return "".join(
+            f"  {name} | {line}\n" for name in servers for line in self._said.get(name, ())
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Back:
+    """How a way back went."""
+
+    plan: Plan
+    sound: bool
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A change under the lock."""
+
+    change: Change
+    fleet: Fleet
+    before: Mapping[str, ServerState]
+    emit: _Hearing
+    interruption: Interruption
+
+    def make(self, plan: Plan) -> None:
+        """Carry out a plan; go back if it fails."""
+        course = self._course(plan, self.change.material(plan), to_the_end=False)
+        try:
+            course.run()
+        except KeyboardInterrupt:
+            self.fleet.close()
+            raise Interrupted(f"interrupted\n{self._abrupt(course)}") from None
+        except RondoError as error:
+            raise type(error)(f"{error}\n{self._answer(course)}") from None
+
+    def _course(self, plan: Plan, material: Material, *, to_the_end: bool) -> Course:
         applier = Applier(
-            material=change.material(plan),
-            states=states,
-            build=change.inventory.settings.build,
-            emit=emit,
+            material=material,
+            states=self.before,
+            build=self.change.inventory.settings.build,
+            emit=self.emit,
             author=cluster.author(),
             created=cluster.now(),
         )
-        for note in plan.notes:
-            emit(Event("note", note))
-        cluster.apply(plan, fleet, applier, emit)
-    return Outcome(plan, states)
+        return Course(plan, self.fleet, applier, self.emit, self.interruption, to_the_end)
+
+    def _answer(self, course: Course) -> str:
+        """Do what is to be done after a failure, and say where things stand then."""
+        if self.fleet.closed:
+            return self._abrupt(course)
+        if course.all_but_pruned:
+            return f"Release {course.plan.release} is in force; only cleaning up is left."
+        again = f"Mend the cause and run `{self.change.command}` again."
+        if not course.begun:
+            return f"{standing(course)} {again}"
+        if not self.change.manner.revert:
+            return f"{standing(course)} Left so, as asked. {again}"
+        # The way back is long on the screen: what happened is told once more below it.
+        said = self.emit.last_lines(course.failures)
+        return f"{said}{self.go_back().told} {again}"
+
+    def _abrupt(self, course: Course) -> str:
+        told = standing(course)
+        if course.begun:
+            told += (
+                " A slot in hand is undone or finished by its server; "
+                f"`{self.change.command}` does what is left, `fab rollback` goes back"
+            )
+        return told
+
+    def go_back(self) -> _Back:
+        """Put everything back that moved, as far as that is possible."""
+        project = self.change.inventory.project
+        now, lost = cluster.settled(self.fleet, tuple(self.before), project)
+        plan = make_revert_plan(project, self.before, now)
+        if not plan and not lost:
+            told = "Nothing was switched: every slot serves what it did before."
+            return _Back(plan, sound=True, told=" ".join((told, *plan.notes)))
+        self.emit(Event("phase", f"revert to {plan.release}"))
+        course = self._course(plan, recorded_material(project, plan), to_the_end=True)
+        try:
+            course.run()
+        except (RondoError, KeyboardInterrupt) as error:
+            return _Back(plan, sound=False, told=_half_back(course, lost, error))
+        sound = not lost and not plan.notes
+        return _Back(plan, sound, told=_back(course) if sound else _half_back(course, lost, None))
+
+
+def _back(course: Course) -> str:
+    return (
+        f"Everything that had moved is back ({places(course.done)}): release "
+        f"{course.plan.release} serves as before."
+    )
+
+
+def _half_back(course: Course, lost: Mapping[str, RondoError], error: BaseException | None) -> str:
+    """Say exactly what stands where when a way back was not possible to its end."""
+    lines = ["NOT everything could be put back; the cluster is mixed:"]
+    if course.done:
+        lines.append(f"  back on {course.plan.release}: {places(course.done)}")
+    if course.left:
+        lines.append(f"  not put back: {places(course.left)}")
+    lines += [f"  not known: {name}: {reason}" for name, reason in lost.items()]
+    lines += [f"  {note}" for note in course.plan.notes]
+    if isinstance(error, RondoError):
+        lines += ["  because:", *(f"    {line}" for line in str(error).splitlines())]
+    lines.append(
+        f"`fab status` shows what serves; when the cause is mended, `fab rollback "
+        f"{course.plan.release}` goes back everywhere."
+    )
+    return "\n".join(lines)

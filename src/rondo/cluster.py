@@ -1,4 +1,4 @@
-"""Many servers: observe them, hold the lock, take a plan's phases over them."""
+"""Many servers: observe them, wait for what goes on there, hold the lock."""
 
 from __future__ import annotations
 
@@ -7,30 +7,26 @@ import getpass
 import socket
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from rondo.errors import Interrupted, LockedError, RondoError
+from rondo.errors import LockedError, RondoError
 from rondo.events import Emit, Event
 from rondo.layout import Layout
-from rondo.plan import Order, Phase, Plan
 from rondo.scripts import observing, script
 from rondo.state import ServerState, parse
-from rondo.steps import CarryImage, FillSlot, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from rondo.apply import Applier
     from rondo.fleet import Fleet
-    from rondo.server import Remote
+    from rondo.server import Hold, Remote
 
 T = TypeVar("T")
 
 OBSERVE_DEADLINE = 30.0
 # As long as the lock script waits for a transaction that a lost client left behind.
 LOCK_DEADLINE = 630.0
-CARRY_DEADLINE = 1800.0
+HELD = "held"
 
 
 def author() -> str:
@@ -57,8 +53,7 @@ def everywhere(fleet: Fleet, names: Sequence[str], action: Callable[[Remote], T]
     return {name: result.get() for name, result in results.items()}
 
 
-def observe(fleet: Fleet, names: Sequence[str], project: str) -> dict[str, ServerState]:
-    """Ask each server, in one round trip, what it is and what runs there."""
+def _observe(project: str) -> Callable[[Remote], ServerState]:
     layout = Layout(project)
 
     def ask(remote: Remote) -> ServerState:
@@ -73,122 +68,74 @@ def observe(fleet: Fleet, names: Sequence[str], project: str) -> dict[str, Serve
         )
         return parse(remote.name, answer.stdout)
 
-    return everywhere(fleet, names, ask)
+    return ask
+
+
+def observe(fleet: Fleet, names: Sequence[str], project: str) -> dict[str, ServerState]:
+    """Ask each server, in one round trip, what it is and what runs there."""
+    return everywhere(fleet, names, _observe(project))
+
+
+def settled(
+    fleet: Fleet, names: Sequence[str], project: str
+) -> tuple[dict[str, ServerState], dict[str, RondoError]]:
+    """Wait until no server is in the middle of anything, and observe it.
+
+    Returns the servers that answer, and why the others do not.
+    """
+    ask, lock = _observe(project), Layout(project).transactions
+
+    def wait(remote: Remote) -> ServerState:
+        words = ('[ ! -e "$1" ] || flock -w 600 "$1" true', lock)
+        remote.run(*words, step="wait for what it does", deadline=LOCK_DEADLINE)
+        return ask(remote)
+
+    results = fleet.each(wait, names)
+    found = {name: result.get() for name, result in results.items() if result}
+    return found, {name: each.error for name, each in results.items() if each.error}
 
 
 @contextmanager
-def locked(fleet: Fleet, names: Sequence[str], project: str, purpose: str) -> Iterator[None]:
+def locked(  # noqa: PLR0913 - what a lock is about
+    fleet: Fleet,
+    names: Sequence[str],
+    project: str,
+    purpose: str,
+    *,
+    wait: float = 0.0,
+    emit: Emit = lambda _: None,
+) -> Iterator[None]:
     """Hold the lock of the cluster; the kernel frees it when this process dies.
 
     Locks are taken in name order, so that two operators can never hold one half each.
-    Raises LockedError saying who holds it, since when and for what.
+    Raises LockedError saying who holds it, since when and for what, after having waited so long.
     """
-    layout = Layout(project)
-    owner = f"{author()} since {now()}: {purpose}"
+    end = time.monotonic() + wait
     with ExitStack() as held:
         for name in sorted(names):
-            hold = fleet[name].hold(
-                script("lock"), layout.lock, owner, step="lock", deadline=LOCK_DEADLINE
-            )
-            held.callback(hold.close)
-            if hold.line != "held":
-                raise LockedError(
-                    f"{name}: the cluster is being changed by {hold.line}; nothing was touched, "
-                    "try again when that is done"
-                )
+            held.callback(_hold(fleet[name], project, purpose, end, emit).close)
         yield
 
 
-def apply(plan: Plan, fleet: Fleet, applier: Applier, emit: Emit) -> None:
-    """Carry out a plan, phase by phase; a phase that fails is the last one.
-
-    Raises the RondoError of the steps that failed, with what serves where from now on.
-    """
-    course = _Course(fleet, applier, emit)
-    try:
-        for phase in plan.phases:
-            emit(Event("phase", phase.name))
-            course.take(phase)
-    except RondoError as error:
-        told = standing(plan, course.begun, course.filled)
-        if not isinstance(error, Interrupted):
-            told += " Mend the cause and run `fab deploy` again: it does what is left."
-        raise type(error)(f"{error}\n{told}") from None
-
-
-def standing(plan: Plan, begun: Sequence[FillSlot], filled: Sequence[FillSlot]) -> str:
-    """Say which slots a plan that was cut short has moved, and which serve what they did."""
-    every = [step for step in plan.steps if isinstance(step, FillSlot)]
-    moved = [step for step in every if step in filled]
-    doubtful = [step for step in every if step in begun and step not in filled]
-    left = [step for step in every if step not in begun]
-    if not moved and not doubtful:
-        return "Nothing was switched: every slot serves what it did before."
-    parts = (
-        (f"On release {plan.release} are", moved),
-        ("Undone, or finished by the server itself", doubtful),
-        ("Not moved", left),
-    )
-    return " ".join(f"{what}: {_slots(steps)}." for what, steps in parts if steps)
+def _hold(remote: Remote, project: str, purpose: str, end: float, emit: Emit) -> Hold:
+    owner = f"{author()} since {now()}: {purpose}"
+    lock = Layout(project).lock
+    hold = _try(remote, lock, owner, 0)
+    left = round(end - time.monotonic())
+    if hold.line != HELD and left > 0:
+        hold.close()
+        emit(Event("note", f"waiting up to {left} s for {hold.line}", remote.name))
+        hold = _try(remote, lock, owner, left)
+    if hold.line != HELD:
+        hold.close()
+        raise LockedError(
+            f"{remote.name}: the cluster is being changed by {hold.line}; nothing was touched, "
+            "try again when that is done, or wait for it with --wait 5m"
+        )
+    return hold
 
 
-def _slots(steps: Sequence[FillSlot]) -> str:
-    return ", ".join(f"{step.server} {step.slot.name}" for step in steps)
-
-
-@dataclass(frozen=True, slots=True)
-class _Course:
-    """One way through a plan, with what was done on it."""
-
-    fleet: Fleet
-    applier: Applier
-    emit: Emit
-    begun: list[FillSlot] = field(default_factory=list)
-    filled: list[FillSlot] = field(default_factory=list)
-
-    def take(self, phase: Phase) -> None:
-        def all_steps(remote: Remote) -> None:
-            for step in phase.on(remote.name):
-                self._step(step)
-
-        if phase.order is Order.TOGETHER:
-            everywhere(self.fleet, phase.servers, all_steps)
-            return
-        for name in phase.servers:
-            everywhere(self.fleet, [name], all_steps)
-
-    def _step(self, step: Step) -> None:
-        self.emit(Event("start", f"{step.title} ({step.reason})", step.server))
-        began = time.monotonic()
-        try:
-            self._do(step)
-        except BaseException as error:
-            seconds = time.monotonic() - began
-            self.emit(Event("failed", f"{step.title} failed\n{error}", step.server, seconds))
-            raise
-        self.emit(Event("done", step.title, step.server, time.monotonic() - began))
-
-    def _do(self, step: Step) -> None:
-        if isinstance(step, FillSlot):
-            self.begun.append(step)
-        if isinstance(step, CarryImage):
-            _carry(step, self.fleet)
-        else:
-            self.applier(step, self.fleet[step.server])
-        if isinstance(step, FillSlot):
-            self.filled.append(step)
-
-
-def _carry(step: CarryImage, fleet: Fleet) -> None:
-    """Stream an image from the server that has it to one that lacks it, through this machine."""
-    fleet[step.server].run(
-        "docker load --quiet",
-        step=step.title,
-        stdin=fleet[step.origin].read(
-            'docker save "$1" | gzip -1',
-            step.reference,
-            step=f"save {step.reference}",
-            deadline=CARRY_DEADLINE,
-        ),
-        deadline=CARRY_DEADLINE,
+def _try(remote: Remote, lock: str, owner: str, wait: int) -> Hold:
+    return remote.hold(
+        script("lock"), lock, owner, str(wait), step="lock", deadline=LOCK_DEADLINE + wait
     )

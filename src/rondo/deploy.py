@@ -131,6 +131,7 @@ def _change(intent: Intent, fleet: Fleet, names: Sequence[str], emit: Emit) -> O
         emit(Event("note", warning))
     change = Change(
         inventory,
+        "fab deploy",
         f"deploy of {intent.plan.release}",
         plan=lambda states: make_plan(material.release, states, policy_of(inventory)),
         material=lambda _: material,

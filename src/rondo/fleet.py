@@ -69,6 +69,8 @@ class Fleet:
         self._root = root
         self._options = _options(inventory, root, flags, note)
         self._lock = threading.RLock()
+        self.closed = False
+        """Whether every connection was closed: nothing can be done any more."""
         self._connections: dict[str, Connection] = {}
         self._remotes: dict[str, Remote] = {}
 
@@ -87,10 +89,16 @@ class Fleet:
     def close(self) -> None:
         """Close every connection, jump hosts last."""
         with self._lock:
+            self.closed = True
             connections = list(self._connections.values())
         for connection in reversed(connections):
             connection.abandon()
         self._options.keys.close()
+
+    @property
+    def root(self) -> Path:
+        """Folder of the inventory on this machine."""
+        return self._root
 
     @property
     def verified(self) -> frozenset[str]:

@@ -90,9 +90,19 @@ class Layout:
         """File that a change of the cluster holds locked."""
         return f"{self.root}/lock"
 
+    @property
+    def transactions(self) -> str:
+        """File that a change of a slot holds locked, also when its client is gone."""
+        return f"{self.root}/lock.transaction"
+
     def container_logs(self, slot: str) -> str:
         """Folder on the server for a container's own log files."""
         return f"{CONTAINER_LOGS}/{self.project}/{slot}"
+
+    @property
+    def audit_log(self) -> str:
+        """One line for each command that changed the server; rotated by ourselves."""
+        return f"{CONTAINER_LOGS}/{self.project}/audit.log"
 
     @property
     def proof(self) -> str:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rondo import cluster
-from rondo.change import Change, Outcome, carry_out
+from rondo.change import Change, Outcome, carry_out, put_back, recorded_material
 from rondo.deploy import policy_of
 from rondo.difference import differences
 from rondo.errors import InputError
-from rondo.gather import Material
 from rondo.recorded_plan import (
     find_release,
     make_restart_plan,
@@ -18,8 +17,8 @@ from rondo.recorded_plan import (
     release_before,
     release_in_force,
 )
-from rondo.release import Recorded, Release
 from rondo.restore import recorded_release
+from rondo.revert import make_revert_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,12 +41,6 @@ def serving(inventory: Inventory, names: Sequence[str]) -> tuple[str, ...]:
     if not found:
         raise InputError(f"{', '.join(names)}: no service runs there; choose other servers by -H")
     return found
-
-
-def recorded_material(project: str, plan: Plan) -> Material:
-    """Return what a plan made from records is carried out with: nothing is sent for it."""
-    release = Release(project, servers={}, images={}, recorded=Recorded(plan.release, ""))
-    return Material(release, contexts={}, environments={}, certificates={})
 
 
 def restart_plan(
@@ -75,6 +68,7 @@ def restart(
     """
     change = Change(
         inventory,
+        "fab restart",
         f"restart of {selection or 'everything'}",
         plan=lambda states: restart_plan(inventory, states, selection),
         material=lambda plan: recorded_material(inventory.project, plan),
@@ -108,12 +102,31 @@ def rollback(
     identity = intended.release
     change = Change(
         inventory,
+        "fab rollback",
         f"rollback to {identity}",
         # Not once more "the one before": somebody may have gone there meanwhile.
         plan=lambda states: rollback_plan(inventory, states, identity),
         material=lambda plan: recorded_material(inventory.project, plan),
     )
     return carry_out(change, fleet, serving(inventory, names), emit)
+
+
+def revert(
+    inventory: Inventory, fleet: Fleet, before: Mapping[str, ServerState], emit: Emit, reason: str
+) -> Outcome:
+    """Put the servers back to what they served before a change that was completed.
+
+    `before` is the `states` of that change's Outcome. Raises RondoError, saying what stands where,
+    when not everything could be put back.
+    """
+    change = Change(
+        inventory,
+        "fab rollback",
+        f"revert, as {reason}",
+        plan=lambda states: make_revert_plan(inventory.project, before, states),
+        material=lambda plan: recorded_material(inventory.project, plan),
+    )
+    return put_back(change, fleet, before, emit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,11 @@ class Step:
         """What is done, as an operator would say it."""
         return self.words.format(step=self)
 
+    @property
+    def place(self) -> str:
+        """What on the server it is about: a slot, a worker, a file."""
+        return self.title
+
 
 @dataclass(frozen=True, slots=True)
 class SendFiles(Step):
@@ -134,6 +139,11 @@ class InstallConfig(Step):
     before: str | None = None
     """Text on the server now; None when there is no file."""
 
+    @property
+    def place(self) -> str:
+        """The file."""
+        return self.path
+
 
 @dataclass(frozen=True, slots=True)
 class FillSlot(Step):
@@ -144,6 +154,11 @@ class FillSlot(Step):
     slot: Slot
     release: str = ""
     """Release that the container tells; the plan's own when empty."""
+
+    @property
+    def place(self) -> str:
+        """The slot."""
+        return self.slot.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +171,11 @@ class StartWorker(Step):
     release: str = ""
     """Release that the container tells; the plan's own when empty."""
 
+    @property
+    def place(self) -> str:
+        """The worker."""
+        return self.worker.container.name
+
 
 @dataclass(frozen=True, slots=True)
 class EmptySlot(Step):
@@ -164,6 +184,11 @@ class EmptySlot(Step):
     words: ClassVar[str] = "empty {step.slot}"
 
     slot: str
+
+    @property
+    def place(self) -> str:
+        """The slot."""
+        return self.slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +199,11 @@ class WriteRecord(Step):
 
     release: str
 
+    @property
+    def place(self) -> str:
+        """The record."""
+        return "the release in force"
+
 
 @dataclass(frozen=True, slots=True)
 class EnforceRelease(Step):
@@ -182,6 +212,11 @@ class EnforceRelease(Step):
     words: ClassVar[str] = "make {step.release} the release in force"
 
     release: str
+
+    @property
+    def place(self) -> str:
+        """The record."""
+        return "the release in force"
 
 
 @dataclass(frozen=True, slots=True)

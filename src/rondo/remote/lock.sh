@@ -1,10 +1,10 @@
 # Hold the lock of this server until standard input ends: until the connection or its owner dies.
-# $1: file  $2: who, since when and for what
+# $1: file  $2: who, since when and for what  $3: seconds to wait for another owner
 # shellcheck shell=sh disable=SC2154
 
 mkdir -p "${1%/*}"
 exec 9>>"$1"
-if ! flock -n 9; then
+if ! flock -w "$3" 9; then
     cat "$1.owner" 2>/dev/null || echo somebody
     exit 0
 fi

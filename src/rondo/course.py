@@ -1,0 +1,179 @@
+"""A plan carried out: phase by phase over the servers, until it is done or something fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rondo.errors import Interrupted, RondoError
+from rondo.events import Emit, Event
+from rondo.plan import Order, Phase, Plan
+from rondo.steps import (
+    CarryImage,
+    EmptySlot,
+    EnforceRelease,
+    FillSlot,
+    InstallConfig,
+    Prune,
+    StartWorker,
+    Step,
+    WriteRecord,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rondo.apply import Applier
+    from rondo.fleet import Fleet
+    from rondo.interruption import Interruption
+    from rondo.server import Remote
+
+CARRY_DEADLINE = 1800.0
+CHANGING = (FillSlot, StartWorker, EmptySlot, InstallConfig, WriteRecord, EnforceRelease)
+"""Steps after which a server is not what it was for its visitors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A step that did not end well."""
+
+    step: Step
+    error: RondoError
+
+
+@dataclass(slots=True)
+class Course:
+    """One way through a plan, with what was done on it."""
+
+    plan: Plan
+    fleet: Fleet
+    applier: Applier
+    emit: Emit
+    interruption: Interruption
+    to_the_end: bool = False
+    """Whether to do all that can be done, whatever fails and whoever asks for an end."""
+    begun: list[Step] = field(default_factory=list)
+    done: list[Step] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self) -> None:
+        """Go through the phases.
+
+        Raises the RondoError of the steps that failed, and Interrupted when an end was asked for.
+        """
+        for phase in self.plan.phases:
+            self.emit(Event("phase", phase.name))
+            self._take(phase)
+            if self.failures and not self.to_the_end:
+                raise together(failure.error for failure in self.failures)
+            if self._ended and self.left:
+                raise Interrupted("interrupted; what was in hand is finished")
+        if self.failures:
+            raise together(failure.error for failure in self.failures)
+
+    @property
+    def left(self) -> tuple[Step, ...]:
+        """Steps that were not done."""
+        return tuple(step for step in self.plan.steps if step not in self.done)
+
+    @property
+    def all_but_pruned(self) -> bool:
+        """Whether everything that matters to visitors was done."""
+        return all(isinstance(step, Prune) for step in self.left)
+
+    @property
+    def _ended(self) -> bool:
+        if self.to_the_end:
+            return False
+        return bool(self.failures) or self.interruption.asked
+
+    def _take(self, phase: Phase) -> None:
+        if phase.order is Order.TOGETHER:
+            self._on(phase, phase.servers)
+            return
+        for name in phase.servers:
+            self._on(phase, [name])
+
+    def _on(self, phase: Phase, servers: Sequence[str]) -> None:
+        def all_steps(remote: Remote) -> None:
+            for step in phase.on(remote.name):
+                if not self._ended:
+                    self._step(step)
+
+        if not self._ended:
+            for result in self.fleet.each(all_steps, servers).values():
+                result.get()
+
+    def _step(self, step: Step) -> None:
+        self.emit(Event("start", f"{step.title} ({step.reason})", step.server))
+        began = time.monotonic()
+        try:
+            self._do(step)
+        except RondoError as error:
+            seconds = time.monotonic() - began
+            self.emit(Event("failed", f"{step.title} failed\n{error}", step.server, seconds))
+            self._note(self.failures, Failure(step, error))
+        else:
+            self._note(self.done, step)
+            self.emit(Event("done", step.title, step.server, time.monotonic() - began))
+
+    def _note(self, kept: list[object], what: object) -> None:
+        with self._lock:
+            kept.append(what)
+
+    def _do(self, step: Step) -> None:
+        if isinstance(step, CHANGING):
+            self.interruption.guard()
+            self._note(self.begun, step)
+        if isinstance(step, CarryImage):
+            _carry(step, self.fleet)
+        else:
+            self.applier(step, self.fleet[step.server])
+
+
+def together(errors: Iterable[RondoError]) -> RondoError:
+    """Return one error that tells what failed on each server; its kind is the first one's."""
+    found = list(errors)
+    return type(found[0])("\n".join(dict.fromkeys(str(error) for error in found)))
+
+
+def standing(course: Course) -> str:
+    """Say which slots a plan that was cut short has moved, and which serve what they did."""
+    every = [step for step in course.plan.steps if isinstance(step, (FillSlot, StartWorker))]
+    moved = [step for step in every if step in course.done]
+    doubtful = [step for step in every if step in course.begun and step not in course.done]
+    left = [step for step in every if step not in course.begun]
+    if not moved and not doubtful:
+        return "Nothing was switched: every slot serves what it did before."
+    parts = (
+        (f"On release {course.plan.release} are", moved),
+        ("Undone, or finished by the server itself", doubtful),
+        ("Not moved", left),
+    )
+    return " ".join(f"{what}: {places(steps)}." for what, steps in parts if steps)
+
+
+def places(steps: Iterable[Step]) -> str:
+    """Name what steps are about: server and slot, worker or file."""
+    found: dict[str, list[str]] = {}
+    for step in steps:
+        found.setdefault(step.server, []).append(step.place)
+    return "; ".join(f"{server} {', '.join(names)}" for server, names in found.items())
+
+
+def _carry(step: CarryImage, fleet: Fleet) -> None:
+    """Stream an image from the server that has it to one that lacks it, through this machine."""
+    fleet[step.server].run(
+        "docker load --quiet",
+        step=step.title,
+        stdin=fleet[step.origin].read(
+            'docker save "$1" | gzip -1',
+            step.reference,
+            step=f"save {step.reference}",
+            deadline=CARRY_DEADLINE,
+        ),
+        deadline=CARRY_DEADLINE,
+    )

@@ -1,0 +1,130 @@
+"""A plan carried out: what stops it, what it says then, and what it does all the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from house import deployed, release
+
+from rondo.course import Course, standing
+from rondo.errors import Interrupted, RemoteError
+from rondo.fleet import Result
+from rondo.interruption import Interruption
+from rondo.plan import Plan, Policy, make_plan
+from rondo.steps import BuildImage, FillSlot, RunReleaseCommand, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class Servers:
+    """A fleet of names: what would be done on it is only noted."""
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401
+        return type("Named", (), {"name": name})()
+
+    def each(self, action: Callable[[Any], Any], names: Iterable[str]) -> dict[str, Result[Any]]:
+        return {name: Result(action(self[name])) for name in names}
+
+
+def course(
+    made: Plan, does: Callable[[Step], None] = lambda _: None, *, to_the_end: bool = False
+) -> Course:
+    """Return a way through a plan on which each step does this."""
+    events: list[object] = []
+    servers: Any = Servers()
+    applier: Any = lambda step, _: does(step)  # noqa: E731
+    return Course(made, servers, applier, events.append, Interruption(events.append), to_the_end)
+
+
+def failing(*titles: str) -> Callable[[Step], None]:
+    def do(step: Step) -> None:
+        if f"{step.server} {step.title}" in titles:
+            raise RemoteError(f"{step.server}: {step.title} failed")
+
+    return do
+
+
+def rolling() -> Plan:
+    return make_plan(release("2"), deployed(release()), Policy())
+
+
+def test_a_whole_plan_is_done_in_its_order() -> None:
+    made = rolling()
+    way = course(made)
+    way.run()
+    assert way.done == list(made.steps)
+    assert not way.left
+
+
+def test_failure_before_the_first_switch_says_that_nothing_moved() -> None:
+    way = course(rolling(), failing("web-1 run `python manage.py migrate` of backend"))
+    with pytest.raises(RemoteError):
+        way.run()
+    assert not way.begun
+    assert standing(way) == "Nothing was switched: every slot serves what it did before."
+
+
+def test_failure_in_the_middle_names_what_moved_and_what_did_not() -> None:
+    way = course(rolling(), failing("web-1 fill backend-2"))
+    with pytest.raises(RemoteError, match="web-1: fill backend-2 failed"):
+        way.run()
+    told = standing(way)
+    assert f"On release {way.plan.release} are: web-1 frontend-1, backend-1." in told
+    assert "Undone, or finished by the server itself: web-1 backend-2." in told
+    assert "Not moved: web-1 backend-3; web-2 frontend-1, backend-1," in told
+
+
+def test_failures_of_several_servers_are_all_told() -> None:
+    way = course(
+        rolling(),
+        failing("web-1 build rondo/shop/backend:2", "web-2 build rondo/shop/frontend:2"),
+    )
+    # The servers of this fleet come one after the other: the second one is not begun.
+    with pytest.raises(RemoteError) as raised:
+        way.run()
+    assert "web-1: build" in str(raised.value)
+    assert not any(isinstance(step, RunReleaseCommand) for step in way.done)
+
+
+def test_a_way_back_does_what_it_can_and_tells_what_it_could_not() -> None:
+    way = course(
+        rolling(), failing("web-1 fill backend-2", "web-2 fill frontend-1"), to_the_end=True
+    )
+    with pytest.raises(RemoteError) as raised:
+        way.run()
+    assert str(raised.value).splitlines() == [
+        "web-1: fill backend-2 failed",
+        "web-2: fill frontend-1 failed",
+    ]
+    assert len(way.done) == len(list(way.plan.steps)) - 2
+
+
+def test_ctrl_c_in_a_slot_finishes_it_and_begins_no_other() -> None:
+    way: Course
+
+    def press(step: Step) -> None:
+        if step.title == "fill backend-1":
+            way.interruption._pressed(2, None)
+
+    way = course(rolling(), press)
+    with pytest.raises(Interrupted):
+        way.run()
+    fills = [step.place for step in way.done if isinstance(step, FillSlot)]
+    assert fills == ["frontend-1", "backend-1"]
+
+
+def test_ctrl_c_twice_or_before_anything_changes_ends_at_once() -> None:
+    def press(step: Step) -> None:
+        if isinstance(step, BuildImage):
+            way.interruption._pressed(2, None)
+
+    way = course(rolling(), press)
+    with pytest.raises(KeyboardInterrupt):
+        way.run()
+    guarded = course(rolling()).interruption
+    guarded.guard()
+    guarded._pressed(2, None)
+    with pytest.raises(KeyboardInterrupt):
+        guarded._pressed(2, None)
