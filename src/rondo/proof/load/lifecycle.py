@@ -101,9 +101,7 @@ class Leader:
             raise InputError("No worker has connected yet; start some with --worker, then again")
         run = given_run() if os.environ.get(RUN_VARIABLE) else own_run(self._environment)
         self._environment.stop_timeout = run.brief.timeout + GRACE
-        authority = run.brief.authority
-        text = Path(authority).read_text(encoding="ascii") if authority else None
-        self._generators.prepare(run.brief, run.ledger, text)
+        self._generators.prepare(run.brief, run.ledger, authority_of(run.brief))
         return run
 
     def begin(self) -> None:
@@ -144,6 +142,16 @@ class Leader:
             self.exit_code = run.attendant.judge()
         else:
             self.exit_code = INVALID if run.ledger.lost or not run.ledger.sent else 0
+
+
+def authority_of(brief: Brief) -> str | None:
+    """Read the authority that is trusted: workers on other machines do not have its file."""
+    if brief.authority is None:
+        return None
+    try:
+        return Path(brief.authority).read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise InputError(f"The authority {brief.authority} cannot be read: {error}") from None
 
 
 def given_run() -> Run:
