@@ -440,6 +440,19 @@ class NginxSettings(Model):
     """Largest cache of immutable assets on disk; 0 for none. Example: 2g"""
 
 
+class Hooks(Model):
+    """Commands on the operator's machine that go with deploys, restarts and rollbacks."""
+
+    before_deploy: Command | None = None
+    """Before anything is touched; when it fails, nothing is. Example: [./scripts/announce]"""
+    after_deploy: Command | None = None
+    """After it is done; the command fails with it, the release stays. Example: [make, smoke]"""
+    on_failure: Command | None = None
+    """After anything else than success. Example: [./scripts/alert, ops]"""
+    deadline: Seconds = 300
+    """Longest time for each of them. Example: 30m"""
+
+
 class Settings(Model):
     """Defaults for the whole project."""
 
@@ -484,6 +497,8 @@ class Inventory(Model):
     """Accessories by name."""
     sites: dict[Name, Site] = {}
     """Sites by name."""
+    hooks: Hooks = Hooks.model_construct()
+    """Your own commands before and after a change, and on failure."""
     proof: Proof = Proof.model_construct()
     """Load tests: the users, the rate, and what must hold."""
     settings: Settings = Settings.model_construct()

@@ -113,6 +113,7 @@ _SECTIONS: tuple[tuple[str, str, type[Model]], ...] = (
     ("proof.limits", "ProofLimits", objectives.ProofLimits),
     ("proof.scenario.NAME", "Scenario", objectives.Scenario),
     ("proof.scenario.NAME.steps", "Step", objectives.Step),
+    ("hooks", "Hooks", inventory.Hooks),
     ("settings", "Settings", inventory.Settings),
     ("settings.ssh", "SshSettings", inventory.SshSettings),
     ("settings.build", "BuildSettings", inventory.BuildSettings),
