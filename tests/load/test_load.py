@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import ssl
 import threading
+import urllib.request
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +23,8 @@ from rondo.proof.load.pace import Schedule
 from rondo.proof.records import Outcome, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import subprocess
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from driving import Driven
@@ -326,3 +330,54 @@ def test_a_ramp_drives_each_stage_at_its_rate(tmp_path: Path) -> None:
         driven = drive(tmp_path / "run", brief)
     due = driven.rows["intended"] - driven.began
     assert np.histogram(due, [-0.001, 0.9999, 1.9999, 2.5])[0].tolist() == [20, 80, 80]
+
+
+def test_the_web_page_starts_runs_and_has_a_tab_with_the_share_of_each_backend(
+    tmp_path: Path,
+) -> None:
+    def answer(seen: Seen) -> Reply:
+        slot = 1 + len(origin.seen) % 2
+        return Reply(headers={"X-Rondo-Backend": f"web-1;unix:/s/backend-{slot}/slot.sock;r1"})
+
+    with serving(answer) as origin, _page(tmp_path / "run", origin) as (child, page):
+        assert "Backends" in _get(f"{page}/")
+        started = json.loads(_get(f"{page}/swarm", b"user_count=1&spawn_rate=1"))
+        assert started["success"], started
+        while len(found := json.loads(_get(f"{page}/backends"))) < 2:
+            assert child.poll() is None
+        assert {each["backend"] for each in found} == {"web-1 backend-1", "web-1 backend-2"}
+        assert sum(each["share"] for each in found) == pytest.approx(100, abs=0.02)
+        statistics = json.loads(_get(f"{page}/stats/requests"))
+        assert statistics["extended_stats"][0]["key"] == "backends"
+        _get(f"{page}/stop", b"")
+        child.send_signal(signal.SIGINT)
+        driven = finished(tmp_path / "run", brief_of(origin.url), child)
+    _agree(driven, origin)
+
+
+def _get(url: str, form: bytes | None = None) -> str:
+    with urllib.request.urlopen(url, form, timeout=20) as answer:  # noqa: S310 - our own page
+        text: str = answer.read().decode()
+    return text
+
+
+@contextmanager
+def _page(folder: Path, origin: Origin) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start Locust with its web page and wait until it answers."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    brief = brief_of(origin.url, duration=600, scenario=PLAIN, secret="ab" * 16)
+    child = start(folder, brief, "--web-host", "127.0.0.1", "--web-port", str(port))
+    try:
+        while not _listens(port):
+            assert child.poll() is None
+        yield child, f"http://127.0.0.1:{port}"
+    finally:
+        child.kill()
+        child.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as attempt:
+        attempt.settimeout(1)
+        return attempt.connect_ex(("127.0.0.1", port)) == 0
