@@ -7,6 +7,7 @@ import sys
 from invoke import Collection, task
 
 from rondo import desk
+from rondo.positional import WordTask
 
 INVENTORY = "inventory to use: 'staging' for inventory.staging.yaml, or a path"
 
@@ -81,14 +82,30 @@ def reboot(_, name):
         "inventory": INVENTORY,
         "host": "what to load, like https://staging.example.com; the inventory's site without it",
         "server": "load this server of the inventory alone",
-        "duration": "how long, like 60 or 5m; as the inventory's proof says without it",
-        "rate": "requests a second; as the inventory's proof says without it",
+        "duration": "how long, like 60 or 5m (of each window); as the inventory says without it",
+        "rate": "requests a second, with --knee to begin with; as the inventory says without it",
+        "versus": "compare two servers, groups or releases in turn, like web-1:web-2",
+        "pairs": "windows of each side, with --versus",
+        "connections": "that ask without a pause, with --versus",
+        "knee": "search for the highest rate that holds the limits",
     }
 )
-def prove(_, host="", server="", duration="", rate="", inventory=""):
+def prove(
+    _,
+    host="",
+    server="",
+    duration="",
+    rate="",
+    versus="",
+    pairs=8,
+    connections=16,
+    knee=False,
+    inventory="",
+):
     """Load the site like its users, and judge it: exits 0 PASS, 1 FAIL, 2 usage, 3 INVALID."""
     options = {"host": host, "server": server, "duration": duration, "rate": rate}
-    sys.exit(desk.run(desk.prove, inventory, **options))
+    wish = {"versus": versus, "pairs": pairs, "connections": connections, "knee": knee}
+    sys.exit(desk.run(desk.prove, inventory, wish=wish, **options))
 
 
 @task
@@ -97,6 +114,19 @@ def demo(_):
     sys.exit(desk.run(desk.demo))
 
 
-namespace = Collection(render, lint, schema, prove, demo)
+@task(
+    klass=WordTask,
+    positional=["run", "other"],
+    help={
+        "run": "a run's folder, its id, or 'last'",
+        "other": "a second run, to set beside it",
+    },
+)
+def report(_, run="last", other=""):
+    """Show a past run's verdict and open its report; given two runs, set them side by side."""
+    sys.exit(desk.run(desk.report, run, other))
+
+
+namespace = Collection(render, lint, schema, prove, report, demo)
 namespace.add_collection(Collection("hosts", trust))
 namespace.add_collection(Collection("lab", up, down, status, ssh, reboot))

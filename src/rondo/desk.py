@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rondo import lab, terminal
 from rondo.deploy import templates_of
@@ -14,7 +14,7 @@ from rondo.source import Loaded, load
 from rondo.ui import Ui
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 BUILD = "build"
 EXIT_USAGE = 2
@@ -153,22 +153,39 @@ def lab_reboot(ui: Ui, name: str) -> int:
     return EXIT_DONE
 
 
-def prove(ui: Ui, selection: str, *, host: str, server: str, **typed: str) -> int:
+def prove(
+    ui: Ui, selection: str, *, host: str, server: str, wish: Mapping[str, Any], **typed: str
+) -> int:
     """Prove a site under load; 0 passed, 1 failed, 2 asked for wrongly, 3 says neither."""
     from rondo.fleet import Fleet
-    from rondo.proof import conduct, telling
+    from rondo.proof import conduct, measuring, telling
+    from rondo.proof.windowing import Setting
 
     try:
-        options = conduct.options(**typed)
+        options, asked = conduct.options(**typed), measuring.Wish(**wish)
         loaded = load(selection or None)
         aim = conduct.aim_at(loaded, host=host, server=server)
-        fleet = Fleet(loaded.inventory, loaded.root, aim.servers, note=ui.warn)
-        with fleet:
+        # Releases are switched on all servers, whichever are loaded.
+        names = tuple(loaded.inventory.servers) if asked.given else aim.servers
+        with Fleet(loaded.inventory, loaded.root, names, note=ui.warn) as fleet:
+            if asked.given:
+                return measuring.measure(ui, Setting(loaded, aim, fleet, ui.note), asked, options)
             outcome = conduct.prove(aim, fleet, options, ui.note)
     except InputError as error:
         ui.error(str(error))
         return EXIT_USAGE
     return telling.tell(ui, outcome, loaded.root)
+
+
+def report(ui: Ui, first: str, second: str) -> int:
+    """Show one run, or two side by side; in either case there is a page."""
+    from rondo.proof.report import runs, showing
+
+    root = Path.cwd()
+    folder = runs.find(root, first)
+    if second:
+        return showing.pair(ui, folder, runs.find(root, second))
+    return showing.one(ui, folder)
 
 
 def demo(ui: Ui) -> int:

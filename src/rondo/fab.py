@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import fabric
 from invoke.exceptions import Exit, UnexpectedExit
-from invoke.tasks import Call, Task
+from invoke.tasks import Call
 
 from rondo.errors import EXIT_FAILED, InputError, Interrupted, RondoError
+from rondo.positional import WordTask
 from rondo.session import Run, Session
 from rondo.target import Flags
 from rondo.ui import Ui
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from invoke.parser.argument import Argument
 
 __all__ = ["ClusterTask", "Executor", "Session", "command"]
 
@@ -40,7 +39,7 @@ def command(name: str, module: str = "console") -> Callable[..., int]:
     return found
 
 
-class ClusterTask(Task[Any]):
+class ClusterTask(WordTask):
     """A task that is called once, with a Session for all chosen servers.
 
     A number that it returns is the exit code of `fab`; the tasks after it are not run unless it
@@ -60,39 +59,6 @@ class ClusterTask(Task[Any]):
         if options.get("kind") is int:
             options["kind"] = _whole_number(name)
         return options
-
-    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:  # noqa: FBT001
-        """Describe the parameters; a positional one with a default may be left away.
-
-        Invoke demands every positional parameter, so it is one only when a word is there for it.
-        """
-        arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
-        given = _words_behind(self.name, arguments, sys.argv)
-        for place, argument in enumerate(each for each in arguments if each.positional):
-            if argument.default is not None:
-                argument.positional = place < given
-                argument.default = None if argument.positional else argument.default
-        return arguments
-
-
-def _words_behind(task: str, arguments: Sequence[Argument], words: Sequence[str]) -> int:
-    """Count the words behind a task's name that belong to none of its flags."""
-    taking = {
-        f"{'-' if len(name) == 1 else '--'}{name.replace('_', '-')}"
-        for argument in arguments
-        if argument.takes_value
-        for name in argument.names
-    }
-    rest = iter(words[words.index(task) + 1 :] if task in words else ())
-    count = 0
-    for word in rest:
-        if word == "--":
-            break
-        if not word.startswith("-"):
-            count += 1
-        elif word in taking:
-            next(rest, None)
-    return count
 
 
 def _whole_number(name: str) -> Callable[[object], int]:
