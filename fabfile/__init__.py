@@ -40,13 +40,16 @@ def plan(session, inventory="", json=False):
         "plan": "only show what would be done, like `fab plan`",
         "verbose": "show every line of the builds",
         "prove": "load the site meanwhile, and fail if it does not hold",
+        "no-revert": NO_REVERT,
+        "wait": WAIT,
     },
 )
-def deploy(session, inventory="", plan=False, verbose=False, prove=False):
+def deploy(session, inventory="", plan=False, verbose=False, prove=False, no_revert=False, wait=""):
     """Make the servers run what the inventory declares; a second run does nothing."""
     if plan:
         return command("plan")(session)
-    return command("deploy")(session, verbose=verbose, prove=prove)
+    options = {"prove": prove, "no_revert": no_revert, "wait": wait}
+    return command("deploy")(session, verbose=verbose, **options)
 
 
 @task(
@@ -57,11 +60,14 @@ def deploy(session, inventory="", plan=False, verbose=False, prove=False):
         "service": "service or slot, like backend or backend-2; all of them without it",
         "plan": "only show what would be done",
         "prove": "load the site meanwhile, and fail if it does not hold",
+        "no-revert": NO_REVERT,
+        "wait": WAIT,
     },
 )
-def restart(session, service="", inventory="", plan=False, prove=False):
+def restart(session, service="", inventory="", plan=False, prove=False, no_revert=False, wait=""):
     """Replace every container by a fresh one of the release in force, slot by slot."""
-    return command("restart", "live")(session, service=service, plan=plan, prove=prove)
+    options = {"prove": prove, "no_revert": no_revert, "wait": wait}
+    return command("restart", "live")(session, service=service, plan=plan, **options)
 
 
 @task(
@@ -71,11 +77,15 @@ def restart(session, service="", inventory="", plan=False, prove=False):
         "inventory": INVENTORY,
         "release": "release of `fab history`, or a part of its name; without it the one before",
         "plan": "only show what would be done",
+        "no-revert": NO_REVERT,
+        "wait": WAIT,
     },
 )
-def rollback(session, release="", inventory="", plan=False):
+def rollback(session, release="", inventory="", plan=False, no_revert=False, wait=""):
     """Make the servers run a release again that they have recorded; no source tree is needed."""
-    return command("rollback", "live")(session, release=release, plan=plan)
+    return command("rollback", "live")(
+        session, release=release, plan=plan, no_revert=no_revert, wait=wait
+    )
 
 
 @task(
@@ -117,6 +127,12 @@ def audit(session, inventory="", tail=20, json=False):
 def maintenance(session, state="", site="", inventory=""):
     """Close sites with a page of yours, or open them again: fab maintenance on."""
     return command("maintenance", "console_maintenance")(session, state=state, site=site)
+
+
+@task(klass=ClusterTask, help={"inventory": INVENTORY, "json": "print it as JSON"})
+def lock(session, inventory="", json=False):
+    """Show who is changing the servers, since when and for what; exits 2 if somebody is."""
+    return command("lock", "live")(session, as_json=json)
 
 
 @task(klass=ClusterTask, help={"inventory": INVENTORY, "json": "print it as JSON"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rondo import cluster
@@ -12,12 +12,13 @@ from rondo.apply import Applier
 from rondo.attendance import attended
 from rondo.audit import audited
 from rondo.course import Course, places, standing
-from rondo.errors import Interrupted, RondoError
+from rondo.errors import InputError, Interrupted, RondoError
 from rondo.events import Event
 from rondo.gather import Material
 from rondo.interruption import Interruption
 from rondo.release import Recorded, Release
 from rondo.revert import make_revert_plan
+from rondo.units import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,6 +54,21 @@ class Manner:
     """Seconds to wait for somebody else's change to end."""
 
 
+USUAL = Manner()
+
+
+def manner_of(*, no_revert: bool = False, wait: str = "") -> Manner:
+    """Return how a change is to be made, as the command line says.
+
+    Raises InputError for a time that is none.
+    """
+    try:
+        seconds = seconds_of(wait or 0)
+    except ValueError as error:
+        raise InputError(f"--wait: {wait!r} {error}") from None
+    return Manner(revert=not no_revert, wait=float(str(seconds)))
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What is to be done, and with what."""
@@ -64,7 +80,7 @@ class Change:
     """What others are told who come second."""
     plan: Planner
     material: Callable[[Plan], Material]
-    manner: Manner = field(default_factory=Manner)
+    manner: Manner = USUAL
 
 
 def recorded_material(project: str, plan: Plan) -> Material:

@@ -7,6 +7,7 @@ import getpass
 import socket
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from rondo.errors import LockedError, RondoError
@@ -27,6 +28,8 @@ OBSERVE_DEADLINE = 30.0
 # As long as the lock script waits for a transaction that a lost client left behind.
 LOCK_DEADLINE = 630.0
 HELD = "held"
+# Somebody who only looks at the lock holds it for an instant.
+AT_ONCE = 0.5
 
 
 def author() -> str:
@@ -95,6 +98,33 @@ def settled(
     return found, {name: each.error for name, each in results.items() if each.error}
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who changes a server."""
+
+    owner: str
+    """Who, since when and for what; empty when nobody does."""
+    busy: bool
+    """Whether something is being changed there, maybe for a client that is gone."""
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        return "yes" if self.busy else "no"
+
+
+def holders(fleet: Fleet, names: Sequence[str], project: str) -> dict[str, Holder]:
+    """Ask each server who holds its lock."""
+    layout = Layout(project)
+
+    def ask(remote: Remote) -> Holder:
+        said = remote.run(script("holder"), layout.lock, layout.transactions, step="lock").stdout
+        busy, _, owner = said.partition("\n")
+        return Holder(owner.strip(), busy == "busy")
+
+    return everywhere(fleet, names, ask)
+
+
 @contextmanager
 def locked(  # noqa: PLR0913 - what a lock is about
     fleet: Fleet,
@@ -120,7 +150,7 @@ def locked(  # noqa: PLR0913 - what a lock is about
 def _hold(remote: Remote, project: str, purpose: str, end: float, emit: Emit) -> Hold:
     owner = f"{author()} since {now()}: {purpose}"
     lock = Layout(project).lock
-    hold = _try(remote, lock, owner, 0)
+    hold = _try(remote, lock, owner, AT_ONCE)
     left = round(end - time.monotonic())
     if hold.line != HELD and left > 0:
         hold.close()
@@ -135,7 +165,7 @@ def _hold(remote: Remote, project: str, purpose: str, end: float, emit: Emit) ->
     return hold
 
 
-def _try(remote: Remote, lock: str, owner: str, wait: int) -> Hold:
+def _try(remote: Remote, lock: str, owner: str, wait: float) -> Hold:
     return remote.hold(
         script("lock"), lock, owner, str(wait), step="lock", deadline=LOCK_DEADLINE + wait
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rondo import bootstrap, certificates, cluster, looking, terminal
 from rondo.apply import new_instance
+from rondo.change import Manner, manner_of
 from rondo.deploy import Intent, bytes_to_send, deploy, faults, intend
 from rondo.docker import Instance
 from rondo.errors import EXIT_CHANGES, EXIT_DONE, EXIT_FAILED, InputError
@@ -181,12 +182,20 @@ def nothing_to_do(states: Mapping[str, ServerState]) -> str:
     )
 
 
-def run_deploy(session: Session, *, verbose: bool = False, prove: bool = False) -> int:
+def run_deploy(
+    session: Session,
+    *,
+    verbose: bool = False,
+    prove: bool = False,
+    no_revert: bool = False,
+    wait: str = "",
+) -> int:
     """Deploy, show it as it goes, and say in the end what runs where; `prove`: under load."""
     screen = Screen(session.ui, verbose=verbose)
+    manner = manner_of(no_revert=no_revert, wait=wait)
 
     def change(emit: Emit) -> int:
-        return _deploy(session, emit)
+        return _deploy(session, emit, manner)
 
     if prove:
         from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
@@ -195,9 +204,9 @@ def run_deploy(session: Session, *, verbose: bool = False, prove: bool = False) 
     return change(fan_out(screen, journal(run_journal(session.loaded.root))))
 
 
-def _deploy(session: Session, emit: Emit) -> int:
+def _deploy(session: Session, emit: Emit, manner: Manner) -> int:
     began = time.monotonic()
-    outcome = deploy(session.loaded, session.fleet, session.names, emit)
+    outcome = deploy(session.loaded, session.fleet, session.names, emit, manner)
     if not outcome.plan:
         session.ui.note(nothing_to_do(outcome.states))
         return EXIT_DONE

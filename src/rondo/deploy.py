@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rondo import cluster, context
-from rondo.change import Change, Outcome, carry_out
+from rondo.change import USUAL, Change, Manner, Outcome, carry_out
 from rondo.errors import PreflightError, RondoError
 from rondo.events import Emit, Event, redacted
 from rondo.gather import Material, gather
@@ -107,7 +107,9 @@ def refuse_faults(found: Sequence[Fault]) -> None:
         raise PreflightError(f"not ready; nothing was touched:\n{lines}")
 
 
-def deploy(loaded: Loaded, fleet: Fleet, names: Sequence[str], emit: Emit) -> Outcome:
+def deploy(
+    loaded: Loaded, fleet: Fleet, names: Sequence[str], emit: Emit, manner: Manner = USUAL
+) -> Outcome:
     """Make the servers run what the inventory declares; an empty plan means that they do.
 
     Raises RondoError: InputError, AccessError and PreflightError before anything is touched,
@@ -119,13 +121,15 @@ def deploy(loaded: Loaded, fleet: Fleet, names: Sequence[str], emit: Emit) -> Ou
     redact = Redactor(intent.material.secret_values)
     refuse_faults(faults(intent, time.time()))
     try:
-        return _change(intent, fleet, names, redacted(emit, redact))
+        return _change(intent, fleet, names, redacted(emit, redact), manner)
     except RondoError as error:
         # What a container said last may hold what it was given.
         raise type(error)(redact(str(error))) from None
 
 
-def _change(intent: Intent, fleet: Fleet, names: Sequence[str], emit: Emit) -> Outcome:
+def _change(
+    intent: Intent, fleet: Fleet, names: Sequence[str], emit: Emit, manner: Manner
+) -> Outcome:
     inventory, material = intent.loaded.inventory, intent.material
     for warning in material.warnings:
         emit(Event("note", warning))
@@ -135,5 +139,6 @@ def _change(intent: Intent, fleet: Fleet, names: Sequence[str], emit: Emit) -> O
         f"deploy of {intent.plan.release}",
         plan=lambda states: make_plan(material.release, states, policy_of(inventory)),
         material=lambda _: material,
+        manner=manner,
     )
     return carry_out(change, fleet, names, emit)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import time
 from typing import TYPE_CHECKING
 
-from rondo import operations
+from rondo import cluster, operations
+from rondo.change import Manner, manner_of
 from rondo.console import Screen, run_journal, show_steps
 from rondo.errors import EXIT_CHANGES, EXIT_DONE
 from rondo.events import Emit, fan_out, journal
@@ -26,8 +29,14 @@ def replaced(plan: Plan) -> int:
     return sum(isinstance(step, (FillSlot, StartWorker)) for step in plan.steps)
 
 
-def run_restart(
-    session: Session, *, service: str = "", plan: bool = False, prove: bool = False
+def run_restart(  # noqa: PLR0913 - the command's options
+    session: Session,
+    *,
+    service: str = "",
+    plan: bool = False,
+    prove: bool = False,
+    no_revert: bool = False,
+    wait: str = "",
 ) -> int:
     """Replace every container of a service or slot, or all, by fresh ones; show it as it goes."""
     if plan:
@@ -35,17 +44,20 @@ def run_restart(
         made = operations.intend_restart(inventory, session.fleet, session.names, service)
         _show(session, made)
         return EXIT_CHANGES if made else EXIT_DONE
+    manner = manner_of(no_revert=no_revert, wait=wait)
     if prove:
         from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
 
-        return proving(session, lambda emit: _restart(session, service, emit), Screen(session.ui))
-    return _restart(session, service, _sink(session))
+        return proving(
+            session, lambda emit: _restart(session, service, emit, manner), Screen(session.ui)
+        )
+    return _restart(session, service, _sink(session), manner)
 
 
-def _restart(session: Session, service: str, emit: Emit) -> int:
+def _restart(session: Session, service: str, emit: Emit, manner: Manner) -> int:
     began = time.monotonic()
     inventory = session.loaded.inventory
-    outcome = operations.restart(inventory, session.fleet, session.names, emit, service)
+    outcome = operations.restart(inventory, session.fleet, session.names, emit, service, manner)
     took = time.monotonic() - began
     servers = ", ".join(outcome.states)
     session.ui.note(
@@ -55,7 +67,14 @@ def _restart(session: Session, service: str, emit: Emit) -> int:
     return EXIT_DONE
 
 
-def run_rollback(session: Session, *, release: str = "", plan: bool = False) -> int:
+def run_rollback(
+    session: Session,
+    *,
+    release: str = "",
+    plan: bool = False,
+    no_revert: bool = False,
+    wait: str = "",
+) -> int:
     """Make the servers run a recorded release again; by default the one before."""
     inventory = session.loaded.inventory
     if plan:
@@ -63,7 +82,10 @@ def run_rollback(session: Session, *, release: str = "", plan: bool = False) -> 
         _show(session, made)
         return EXIT_CHANGES if made else EXIT_DONE
     began = time.monotonic()
-    outcome = operations.rollback(inventory, session.fleet, session.names, _sink(session), release)
+    manner = manner_of(no_revert=no_revert, wait=wait)
+    outcome = operations.rollback(
+        inventory, session.fleet, session.names, _sink(session), release, manner
+    )
     servers = ", ".join(outcome.states)
     if not outcome.plan:
         session.ui.note(f"nothing to do: {servers} run release {outcome.plan.release} already")
@@ -88,3 +110,16 @@ def run_diff(session: Session, *, old: str = "", new: str = "") -> int:
         for line in lines or ("nothing differs",):
             session.ui.line(name, line)
     return EXIT_CHANGES if any(found.lines.values()) else EXIT_DONE
+
+
+def run_lock(session: Session, *, as_json: bool = False) -> int:
+    """Print who is changing the cluster, since when and for what; return 2 if somebody is."""
+    inventory = session.loaded.inventory
+    holders = cluster.holders(session.fleet, session.names, inventory.project)
+    if as_json:
+        data = {name: dataclasses.asdict(each) for name, each in holders.items()}
+        print(json.dumps(data, indent=2))  # noqa: T201 - the answer itself
+    else:
+        rows = [(name, each.owner or "free", each.told) for name, each in holders.items()]
+        session.ui.table([("server", "lock", "in the middle of a change"), *rows])
+    return EXIT_CHANGES if any(each.owner or each.busy for each in holders.values()) else EXIT_DONE

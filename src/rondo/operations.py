@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rondo import cluster
-from rondo.change import Change, Outcome, carry_out, put_back, recorded_material
+from rondo.change import USUAL, Change, Manner, Outcome, carry_out, put_back, recorded_material
 from rondo.deploy import policy_of
 from rondo.difference import differences
 from rondo.errors import InputError
@@ -58,8 +58,13 @@ def intend_restart(
     return restart_plan(inventory, states, selection)
 
 
-def restart(
-    inventory: Inventory, fleet: Fleet, names: Sequence[str], emit: Emit, selection: str = ""
+def restart(  # noqa: PLR0913, PLR0917 - where, what and how
+    inventory: Inventory,
+    fleet: Fleet,
+    names: Sequence[str],
+    emit: Emit,
+    selection: str = "",
+    manner: Manner = USUAL,
 ) -> Outcome:
     """Replace every container by a fresh one of the release in force, slot by slot.
 
@@ -72,6 +77,7 @@ def restart(
         f"restart of {selection or 'everything'}",
         plan=lambda states: restart_plan(inventory, states, selection),
         material=lambda plan: recorded_material(inventory.project, plan),
+        manner=manner,
     )
     return carry_out(change, fleet, serving(inventory, names), emit)
 
@@ -90,8 +96,13 @@ def intend_rollback(
     return rollback_plan(inventory, states, wanted)
 
 
-def rollback(
-    inventory: Inventory, fleet: Fleet, names: Sequence[str], emit: Emit, wanted: str = ""
+def rollback(  # noqa: PLR0913, PLR0917 - where, what and how
+    inventory: Inventory,
+    fleet: Fleet,
+    names: Sequence[str],
+    emit: Emit,
+    wanted: str = "",
+    manner: Manner = USUAL,
 ) -> Outcome:
     """Make the servers run a recorded release again; by default the one before.
 
@@ -107,6 +118,7 @@ def rollback(
         # Not once more "the one before": somebody may have gone there meanwhile.
         plan=lambda states: rollback_plan(inventory, states, identity),
         material=lambda plan: recorded_material(inventory.project, plan),
+        manner=manner,
     )
     return carry_out(change, fleet, serving(inventory, names), emit)
 
