@@ -91,6 +91,18 @@ def measure(
     )
 
 
+def strangers(requests: Requests, servers: frozenset[str], releases: frozenset[str]) -> str:
+    """Say who else answered than those expected; empty if nobody did, or nobody was expected."""
+    said = [requests.texts[number].split(";") for number in np.unique(requests.rows["seen"])]
+    seen_servers = {each[0] for each in said if each[0]}
+    seen_releases = {each[-1] for each in said if len(each) > 2 and each[-1]}
+    if servers and seen_servers - servers:
+        return f"{phrases.listed(sorted(seen_servers - servers))} answered as well"
+    if releases and seen_releases - releases:
+        return f"release {phrases.listed(sorted(seen_releases - releases))} answered as well"
+    return ""
+
+
 def _broken(sent: int, workers: Sequence[WorkerReport]) -> str:
     gone = [each.name for each in workers if each.lost]
     if gone or not workers:
