@@ -108,6 +108,22 @@ def prove(
     sys.exit(desk.run(desk.prove, inventory, wish=wish, **options))
 
 
+@task(
+    help={
+        "runs": "of each fault",
+        "healthy": "runs in all of the healthy site, in its four forms",
+        "only": "these rows alone, with commas",
+        "lanes": "servers that are loaded at the same time, 1 or 2",
+        "short": "a few rows, each once, and nothing is written into docs/",
+        "fresh": "count from nothing; without it a run goes on where the last one was stopped",
+    }
+)
+def selftest(_, runs=20, healthy=100, only="", lanes=2, short=False, fresh=False):
+    """Make every fault of the matrix on a lab, and see whether `inv prove` calls it by its name."""
+    options = {"runs": runs, "healthy": healthy, "lanes": lanes, "short": short, "fresh": fresh}
+    sys.exit(desk.run(desk.selftest, only, **options))
+
+
 @task
 def demo(_):
     """Two servers as containers, the example shop on both, a request through TLS."""
@@ -127,6 +143,9 @@ def report(_, run="last", other=""):
     sys.exit(desk.run(desk.report, run, other))
 
 
-namespace = Collection(render, lint, schema, prove, report, demo)
+namespace = Collection(render, lint, schema, report, demo)
+proofs = Collection("prove", selftest)
+proofs.add_task(prove, "site", default=True)
+namespace.add_collection(proofs)
 namespace.add_collection(Collection("hosts", trust))
 namespace.add_collection(Collection("lab", up, down, status, ssh, reboot))

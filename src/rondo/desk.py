@@ -188,6 +188,15 @@ def report(ui: Ui, first: str, second: str) -> int:
     return showing.one(ui, folder)
 
 
+def selftest(  # noqa: PLR0913 - each an option of the command
+    ui: Ui, only: str, *, runs: int, healthy: int, lanes: int, short: bool, fresh: bool
+) -> int:
+    """Prove the proof: 0 if every fault was called by its name in every run, 1 if not."""
+    from rondo.proof.selftest import command
+
+    return command.run(ui, only, runs=runs, healthy=healthy, lanes=lanes, short=short, fresh=fresh)
+
+
 def demo(ui: Ui) -> int:
     """Run the main job from an empty machine to a page through TLS."""
     from rondo import demonstration

@@ -2,6 +2,7 @@
 #
 #   keep PROJECT                        remember how everything is: that is "whole" from now on
 #   heal PROJECT                        put all of it back, wait until the site is whole, say so
+#   mend PROJECT                        the same, but only after a fault that nobody took away
 #   configure PROJECT                   take the site file on stdin
 #   workers PROJECT NUMBER              let Nginx have so many workers
 #   certify PROJECT SITE                take chain and key on stdin
@@ -75,8 +76,13 @@ keep() {
     done >"$kept/slots"
 }
 
+# What a run before was killed in the middle of; without a mark nothing is ours to put back.
+mend() {
+    if [ -e "$kept/touched" ]; then heal; fi
+}
+
 heal() {
-    [ -d "$kept" ] || fail 1 "nothing was kept here; run the self-test with --fresh"
+    [ -d "$kept" ] || fail 1 "nothing was kept here to put back"
     if [ -e "$kept/touched" ]; then restore; fi
     limit=$(($(uptime_seconds) + 60))
     until missing=$(whole); do

@@ -14,7 +14,7 @@ from rondo.fleet import Fleet
 from rondo.proof import conduct
 from rondo.proof.selftest import matrix, stage, table
 from rondo.proof.selftest.lane import Lane
-from rondo.proof.selftest.rows import BY_NAME
+from rondo.proof.selftest.rows import BY_NAME, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 WIDE: Final = "both"
 """The lane that has the whole lab."""
 DOCUMENT: Final = "docs/proof.md"
+LEDGER: Final = ".rondo/selftest/ledger.jsonl"
+SHORT_LEDGER: Final = ".rondo/selftest/short.jsonl"
 _PARTING: Final = 90.0
 
 
@@ -190,9 +192,11 @@ def _part(course: Course, lanes: Sequence[Lane], threads: Sequence[threading.Thr
     raise Interrupted("interrupted; the same command goes on where this one was stopped")
 
 
-def write(root: Path, tallies: Sequence[Tally], entries: Sequence[Entry]) -> Path:
-    """Put the table into the documentation."""
+def write(root: Path, runs: int, healthy: int, entries: Sequence[Entry]) -> Path:
+    """Put the table of all rows into the documentation, whichever of them were just run."""
     path = root / DOCUMENT
+    counts = matrix.wanted(ROWS, runs, healthy)
+    tallies = [matrix.tally(row, counts[row.name], entries) for row in ROWS]
     path.parent.mkdir(exist_ok=True)
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     shown = [entry for entry in entries if entry.row in BY_NAME]
