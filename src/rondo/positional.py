@@ -10,7 +10,7 @@ from invoke.tasks import Task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from invoke.parser import Argument
+    from invoke.parser.argument import Argument
 
 
 class WordTask(Task[Any]):

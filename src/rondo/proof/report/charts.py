@@ -172,8 +172,8 @@ def _limit_texts(run: Run, y: Scale, height: float) -> Iterator[Markup]:
             groups[-1][1].append(said)
         else:
             groups.append((y(value), [said]))
-    for place, said in groups:
-        yield text("limit of " + ", ".join(said), 0, place - 5, "note halo", dx=6)
+    for place, names in groups:
+        yield text("limit of " + ", ".join(names), 0, place - 5, "note halo", dx=6)
 
 
 def spread(run: Run) -> tuple[float, float]:

@@ -83,17 +83,21 @@ def render(first: Run, second: Run) -> str:
     """Return the page of two runs."""
     lows, highs = zip(charts.spread(first), charts.spread(second), strict=True)
     shared = (min(lows), max(highs))
-    return page.environment().get_template("compare.html.j2").render(
-        runs=(("A", first), ("B", second)),
-        rows=rows(first, second),
-        checks=tuple(_checks(first, second)),
-        settings=tuple(_settings(first, second)),
-        caveat=CAVEAT,
-        distribution=_distribution(first, second),
-        latencies=(
-            charts.latency(first, shared, "latency-a"),
-            charts.latency(second, shared, "latency-b"),
-        ),
+    return (
+        page.environment()
+        .get_template("compare.html.j2")
+        .render(
+            runs=(("A", first), ("B", second)),
+            rows=rows(first, second),
+            checks=tuple(_checks(first, second)),
+            settings=tuple(_settings(first, second)),
+            caveat=CAVEAT,
+            distribution=_distribution(first, second),
+            latencies=(
+                charts.latency(first, shared, "latency-a"),
+                charts.latency(second, shared, "latency-b"),
+            ),
+        )
     )
 
 
@@ -102,14 +106,17 @@ def _distribution(first: Run, second: Run) -> Markup:
         (first.histogram, "A", "s1", first.histogram.intended, True),
         (second.histogram, "B", "s2", second.histogram.intended, False),
     ]
-    return charts.distribution("distribution", "Distribution of latency, from the intended start", lines)
+    return charts.distribution(
+        "distribution", "Distribution of latency, from the intended start", lines
+    )
 
 
 def _checks(first: Run, second: Run) -> Iterator[tuple[str, str, str]]:
     one, other = ({each.key: each for each in run.checks} for run in (first, second))
     for key in dict.fromkeys((*one, *other)):
         title = (one.get(key) or other[key]).title
-        yield title, *(each[key].status if key in each else "SKIPPED" for each in (one, other))
+        first_, second_ = (each[key].status if key in each else "\u2013" for each in (one, other))
+        yield title, first_, second_
 
 
 def _settings(first: Run, second: Run) -> Iterator[tuple[str, str, str]]:

@@ -151,7 +151,8 @@ def _spans(seen: Answers, place: int, cut: Grid) -> Iterator[Span]:
 
 
 def _joined(present: dict[int, list[str]], step: float) -> Iterator[Span]:
-    begin, end, which = 0.0, 0.0, ()
+    begin, end = 0.0, 0.0
+    which: tuple[str, ...] = ()
     for cell in sorted(present):
         at, now = cell * step, tuple(sorted(present[cell]))
         near = at - end <= max(PATIENCE, 3 * step)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from rondo.proof.report import charts, phases, scales, strips
+from rondo.proof.report import charts, phases, scales, sharing, strips
 
 if TYPE_CHECKING:
     import jinja2
@@ -23,7 +23,7 @@ LONGEST = 240
 SIGNS = {"PASS": "\u2713", "FAIL": "\u2717", "INVALID": "!", "SKIPPED": "\u2013"}
 _UNIT = re.compile(r"(\d) (%|[mu]?s\b)")
 _NAME = re.compile(r"\b[a-z]+(?:-[a-z]+)*-\d+\b")
-_SECONDS = {"p50", "p95", "p99", "gap", "lag", "max"}
+_SECONDS = {"p50", "p95", "p99", "max", "gap", "lag", "duration"}
 
 
 @cache
@@ -73,12 +73,12 @@ def render(run: Run) -> str:
             errors=charts.errors(run),
             latency=charts.latency(run),
             histogram=charts.histogram(run),
-            shares=strips.shares(run),
+            shares=sharing.shares(run),
             releases=strips.releases(run),
             anomalies=strips.anomalies(run) if run.anomalies else "",
             shown=run.anomalies[:MOST_ROWS],
             off=off,
-        weighted=any(each.weight != 1 for each in run.backends),
+            weighted=any(each.weight != 1 for each in run.backends),
         )
     )
 
@@ -114,9 +114,8 @@ def figure(value: float | None, key: str) -> str:
     """Write a figure with its unit."""
     if value is None:
         return "\u2013"
-    return (
-        scales.seconds(value) if key in _SECONDS or key.endswith("_p99") else scales.number(value)
-    )
+    timed = key.rpartition("_")[2] in _SECONDS
+    return scales.seconds(value) if timed else scales.number(value)
 
 
 def moment(at: float) -> str:

@@ -33,7 +33,7 @@ def proofs(root: Path) -> list[Path]:
 
 def _is(folder: Path, wanted: str) -> bool:
     stamp, _, run = folder.name.partition("-")
-    return folder.name == wanted or bool(wanted) and (run.startswith(wanted) or stamp == wanted)
+    return folder.name == wanted or (wanted != "" and wanted in {stamp, run[: len(wanted)]})
 
 
 def _there(known: list[Path]) -> str:

@@ -93,9 +93,8 @@ def seconds(value: float) -> str:
     if value >= 120:
         minutes, rest = divmod(round(value), 60)
         return f"{minutes}{THIN}min" + (f" {rest}{THIN}s" if rest else "")
-    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "\u00b5s")):
-        if value * factor >= 0.9995:
-            break
+    units = ((1.0, "s"), (1e3, "ms"), (1e6, "\u00b5s"))
+    factor, unit = next((each for each in units if value * each[0] >= 0.9995), units[-1])
     return f"{_three(value * factor)}{THIN}{unit}"
 
 

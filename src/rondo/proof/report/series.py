@@ -89,7 +89,8 @@ def series(evidence: Evidence, cut: Grid) -> Series:
 
 def waited(rows: NDArray[np.void]) -> Floats:
     """Return what a user would have waited for each request, from its intended start."""
-    return np.maximum(rows["end"] - rows["intended"], 0.0)
+    found: Floats = np.maximum(rows["end"] - rows["intended"], 0.0)
+    return found
 
 
 def percentiles(

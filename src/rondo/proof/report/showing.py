@@ -1,4 +1,4 @@
-"""What `inv report` does: a verdict on the terminal, and its page in the browser if there is one."""
+"""What `inv report` does: a verdict on the terminal, its page in the browser if there is one."""
 
 from __future__ import annotations
 
