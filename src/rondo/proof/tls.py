@@ -6,6 +6,7 @@ import datetime
 import http.client
 import socket
 import ssl
+import threading
 import warnings
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
@@ -30,6 +31,7 @@ _NAMES: Final = {
     ssl.TLSVersion.TLSv1_2: "TLSv1.2",
     ssl.TLSVersion.TLSv1_3: "TLSv1.3",
 }
+_FILTERS: Final = threading.Lock()
 Address = tuple[str, int]
 
 
@@ -107,18 +109,22 @@ def _days_left(certificate: bytes) -> float | None:
 
 
 def _takes(address: Address, name: str, version: ssl.TLSVersion) -> bool:
+    try:
+        _handshake(address, name, _of_version(version)).close()
+    except OSError:
+        return False
+    return True
+
+
+def _of_version(version: ssl.TLSVersion) -> ssl.SSLContext:
     context = _indifferent()
-    with warnings.catch_warnings():
-        # To ask for the old versions is the point.
+    # To ask for the old versions is the point; filters of warnings are shared between threads.
+    with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = context.maximum_version = version
     # OpenSSL 3 offers the old versions at its lowest level of security alone.
     context.set_ciphers("ALL:@SECLEVEL=0")
-    try:
-        _handshake(address, name, context).close()
-    except OSError:
-        return False
-    return True
+    return context
 
 
 def _redirect(address: Address, name: str) -> str:
