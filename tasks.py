@@ -31,7 +31,7 @@ def lint(_, inventory=""):
 
 @task(help={"check": "write nothing; exit 1 if the files are out of date"})
 def schema(_, check=False):
-    """Write inventory.schema.json and docs/inventory.md from the inventory's models."""
+    """Write the JSON Schemas and docs/inventory.md from the models."""
     sys.exit(desk.run(desk.schema, check=check))
 
 

@@ -74,10 +74,10 @@ def schema(ui: Ui, *, check: bool) -> int:
     root = Path.cwd()
     if check:
         schemas.check(root)
-        ui.note("inventory.schema.json and docs/inventory.md are up to date")
+        ui.note("inventory.schema.json, docs/inventory.md and docs/run.schema.json are up to date")
         return EXIT_DONE
     schemas.write(root)
-    ui.note("wrote inventory.schema.json and docs/inventory.md")
+    ui.note("wrote inventory.schema.json, docs/inventory.md and docs/run.schema.json")
     return EXIT_DONE
 
 

@@ -96,9 +96,12 @@ def _any_kind(partial: Schema) -> Schema:
 @functools.cache
 def documents() -> dict[str, str]:
     """Make the files that are generated from the models, by their path in the source tree."""
+    from rondo.proof.report import runfile  # noqa: PLC0415 - numpy, which only this needs
+
     return {
         "inventory.schema.json": _readable(json_schema()) + "\n",
         "docs/inventory.md": reference(),
+        "docs/run.schema.json": _readable(runfile.json_schema()) + "\n",
     }
 
 

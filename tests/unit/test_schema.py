@@ -151,7 +151,11 @@ def test_the_committed_schema_and_reference_are_up_to_date() -> None:
 
 
 def test_generated_files_are_written_only_when_they_differ(tmp_path: Path) -> None:
-    assert schema.write(tmp_path) == ("inventory.schema.json", "docs/inventory.md")
+    assert schema.write(tmp_path) == (
+        "inventory.schema.json",
+        "docs/inventory.md",
+        "docs/run.schema.json",
+    )
     assert schema.write(tmp_path) == ()
     (tmp_path / "docs" / "inventory.md").write_text("old")
     with pytest.raises(InputError, match=r"^out of date: docs/inventory\.md; run `inv schema`"):
