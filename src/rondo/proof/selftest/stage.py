@@ -123,7 +123,9 @@ def _furnish(stage: Stage, lane: str, content: str) -> None:
     links |= {folder / "example.yaml": root / "inventory.yaml"}
     links |= {folder / ".rondo" / "lab": stage.lab.folder}
     for link, target in links.items():
-        if not link.is_symlink():
+        # The lab may be another one than the last time.
+        if not link.is_symlink() or link.readlink() != target:
+            link.unlink(missing_ok=True)
             link.symlink_to(target)
     servers = {
         each.name: {"address": each.address, "private_address": each.private_address}
