@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from rondo.proof.load.live import Shares
+from rondo.proof.load.recorder import WARM_UP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ class Ledger:
         self._began = 0.0
         self._ended = 0.0
         self.shares = Shares()
+        Shares().add(WARM_UP, [""])
 
     def open(self, name: str) -> None:
         """Begin with a generator, which counts as lost until it has reported."""
