@@ -36,6 +36,7 @@ __all__ = [
     "difference",
     "fetch_manifest",
     "image_digest",
+    "made_of",
     "manifest",
     "read",
     "send",
@@ -93,6 +94,14 @@ def read(
     for path, file in added.items():
         found |= _added(path, file)
     return Context(folder, tuple(sorted(found.values(), key=lambda entry: entry.path)), added)
+
+
+def made_of(files: Mapping[str, ContextFile]) -> Context:
+    """Return a context of nothing but files that Rondo makes."""
+    found: dict[str, Entry] = {}
+    for path, file in files.items():
+        found |= _added(path, file)
+    return Context(Path(), tuple(sorted(found.values(), key=lambda entry: entry.path)), files)
 
 
 def _added(path: str, file: ContextFile) -> dict[str, Entry]:

@@ -7,6 +7,7 @@ import random
 import socket
 import threading
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,11 @@ from rondo.errors import AccessError, RondoError
 from rondo.keys import Keys
 from rondo.known_hosts import HostKey
 from rondo.target import SSH_PORT, Flags, Target
+from rondo.tunnel import HERE, Tunnel
 from rondo.verifier import Offer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from rondo.verifier import Verifier
 
@@ -100,6 +102,28 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
         """Close at once and for good, from any thread."""
         self._set(abandoned=True)
         self.client.close()
+
+    @contextmanager
+    def reverse(self, port: int) -> Iterator[int]:
+        """Let a port of the server's own address lead to one of this machine's; give its number.
+
+        It is gone with the context, and with the connection.
+        """
+        self.open()
+        tunnel = Tunnel(port)
+        try:
+            theirs = self.transport.request_port_forward(HERE, 0, tunnel.accept)
+        except (paramiko.SSHException, EOFError, OSError):
+            raise AccessError(
+                f"{self.target.name}: its sshd lets no port lead here; in its sshd_config "
+                f"AllowTcpForwarding must be yes or remote"
+            ) from None
+        try:
+            yield theirs
+        finally:
+            tunnel.close()
+            with suppress(paramiko.SSHException, EOFError, OSError):
+                self.transport.cancel_port_forward(HERE, theirs)
 
     def _open_with_retries(self) -> None:
         began = time.monotonic()
