@@ -7,7 +7,8 @@ proofs.evidence(change=True)                            a deploy under load, wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import json
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +27,20 @@ from rondo.proof.evidence import (
     Upstream,
     WorkerReport,
 )
-from rondo.proof.records import LOGGED, REQUEST, Lines, Outcome, Requests, Wire
+from rondo.proof.records import (
+    LOGGED,
+    REQUEST,
+    Lines,
+    Outcome,
+    Requests,
+    Wire,
+    no_lines,
+    no_requests,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -51,6 +62,7 @@ SERVICES = ("frontend", "backend")
 STATUSES = (200, 200, 200, 201, 200)
 SERVICE_SECONDS = (0.0015, 0.006, 0.008, 0.012, 0.004)
 PROBES = 10
+MOST_SLOTS = 64
 
 
 @dataclass(frozen=True)
@@ -145,9 +157,10 @@ class Texts:
     def __getitem__(self, text: str) -> int:
         return self.found.setdefault(text, len(self.found))
 
-    def many(self, texts: NDArray[np.str_]) -> NDArray[np.int64]:
-        each, inverse = np.unique(texts, return_inverse=True)
-        return np.array([self[str(text)] for text in each], np.int64)[inverse]
+    def many(self, codes: NDArray[np.int64], text: Callable[[int], str]) -> NDArray[np.int64]:
+        """Return the numbers of the texts that codes stand for, each text made once."""
+        each, inverse = np.unique(codes, return_inverse=True)
+        return np.array([self[text(int(code))] for code in each], np.int64)[inverse]
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -242,8 +255,9 @@ class _Run:
 
     def answer(self) -> None:
         knobs, count = self.knobs, self.count
-        self.slot_name = self._name(self.first)
-        self.last_name = np.where(self.second < 0, self.slot_name, self._name(self.second))
+        last = np.where(self.second < 0, self.first, self.second)
+        self.last = self.service * MOST_SLOTS + last
+        self.chain = (self.service * MOST_SLOTS + self.first) * MOST_SLOTS + self.second + 1
         seconds = np.array(SERVICE_SECONDS)[self.step] * self.chance.lognormal(
             0, knobs.noise, count
         )
@@ -251,7 +265,7 @@ class _Run:
             self.offset.astype(int)
         ]
         for name, factor in knobs.slow.items():
-            seconds[self.last_name == name] *= factor
+            seconds[self.last == self.number(name)] *= factor
         self.changing = self._changing()
         seconds[self.changing] *= knobs.change_factor
         self.start = self.offset + self.lateness
@@ -263,9 +277,10 @@ class _Run:
         self._outcomes()
         self._releases()
 
-    def _name(self, slot: NDArray[np.int64]) -> NDArray[np.str_]:
-        service = np.array(SERVICES)[self.service]
-        return np.char.add(np.char.add(service, "-"), (slot + 1).astype(str))
+    def number(self, slot: str) -> int:
+        """Return what stands for a slot in `last`."""
+        service, _, number = slot.rpartition("-")
+        return SERVICES.index(service) * MOST_SLOTS + int(number) - 1
 
     def _outcomes(self) -> None:
         knobs, count = self.knobs, self.count
@@ -302,16 +317,19 @@ class _Run:
         return self.knobs.change & (self.offset >= began) & (self.offset < self.change_end)
 
     def _releases(self) -> None:
-        self.release = np.full(self.count, OLD, "U16")
+        self.releases = (OLD, NEW, *self.knobs.stray.values())
+        self.release = np.zeros(self.count, np.int64)
         server = np.array(self.servers)[self.server]
         for at, where, slot in self.schedule:
-            self.release[(server == where) & (self.last_name == slot) & (self.start > at)] = NEW
+            self.release[
+                (server == where) & (self.last == self.number(slot)) & (self.start > at)
+            ] = 1
         if self.knobs.change:
-            self.release[(self.service == 0) & (self.start > self.change_end - 0.5)] = NEW
-        for slot, release in self.knobs.stray.items():
-            self.release[self.last_name == slot] = release
+            self.release[(self.service == 0) & (self.start > self.change_end - 0.5)] = 1
+        for stray, slot in enumerate(self.knobs.stray):
+            self.release[self.last == self.number(slot)] = 2 + stray
         late = np.flatnonzero((self.start > self.change_end + 0.5) & (self.service == 1))
-        self.release[late[: self.knobs.late_old]] = OLD
+        self.release[late[: self.knobs.late_old]] = 0
 
     def marks(self) -> tuple[Mark, ...]:
         if not self.knobs.change:
@@ -339,22 +357,26 @@ class _Run:
         rows["end"], rows["step"], rows["user"] = BEGAN + self.end, self.step, self.user
         rows["status"] = np.where(self.lost, 0, self.status)
         rows["outcome"], rows["wire"] = self.outcome, np.where(self.step == 4, Wire.FRESH, 1)
-        said = [
-            f"{self.servers[server]};{chain};{release}"
-            for server, chain, release in zip(self.server, self.chains(), self.release, strict=True)
-        ]
-        if self.count:
-            seen = texts.many(np.array(said))
-            rows["seen"] = np.where(self.lost, 0, seen) * self.knobs.secret
+        codes = (self.chain * 8 + self.server) * 8 + self.release
+        seen = texts.many(codes, self.header)
+        rows["seen"] = np.where(self.lost, 0, seen) * self.knobs.secret
         rows["error"][self.outcome == Outcome.WRONG] = texts["status 500 instead of 200"]
         rows["error"][self.lost] = texts["closed before the answer was whole"]
         rows["bytes"] = np.where(self.lost, 0, 1000 + self.step * 100)
         return Requests(rows, texts.all)
 
-    def chains(self) -> NDArray[np.str_]:
-        first = np.array([self.address(str(name)) for name in self.slot_name] or [""])[: self.count]
-        last = np.array([self.address(str(name)) for name in self.last_name] or [""])[: self.count]
-        return np.where(self.second < 0, first, np.char.add(np.char.add(first, ", "), last))
+    def header(self, code: int) -> str:
+        """Write X-Rondo-Backend."""
+        rest, release = divmod(code, 8)
+        chain, server = divmod(rest, 8)
+        return f"{self.servers[server]};{self.addresses(chain)};{self.releases[release]}"
+
+    def addresses(self, chain: int) -> str:
+        """Write $upstream_addr."""
+        first, second = divmod(chain, MOST_SLOTS)
+        service, slot = divmod(first, MOST_SLOTS)
+        tried = (slot, second - 1)[: 1 + (second > 0)]
+        return ", ".join(self.address(f"{SERVICES[service]}-{each + 1}") for each in tried)
 
     def lines(self, server: int) -> Lines:
         knobs, texts = self.knobs, Texts()
@@ -367,12 +389,12 @@ class _Run:
         rows["status"], rows["bytes"] = self.status[here], 1000 + self.step[here] * 100
         rows["method"] = np.array([texts[each] for each in METHODS])[self.step[here]]
         rows["path"] = np.array([texts[each] for each in STEPS])[self.step[here]]
-        if len(here):
-            rows["backend"] = texts.many(self.chains()[here])
-            rows["release"] = texts.many(self.release[here])
-            told = self.status[here].astype("U8")
-            told = np.where(self.second[here] < 0, told, np.char.add("502, ", told))
-            rows["backend_status"] = texts.many(told)
+        rows["backend"] = texts.many(self.chain[here], self.addresses)
+        rows["release"] = texts.many(self.release[here], lambda code: self.releases[code])
+        told = self.status[here] * 2 + (self.second[here] >= 0)
+        rows["backend_status"] = texts.many(
+            told, lambda code: "502, " * (code % 2) + f"{code // 2}"
+        )
         rows = rows[np.argsort(rows["time"], kind="stable")]
         if server == 0:
             rows = rows[knobs.unlogged :]
@@ -516,3 +538,36 @@ def _drift(chance: np.random.Generator, seconds: int, size: float) -> NDArray[np
     for second in range(1, seconds):
         found[second] = 0.8 * found[second - 1] + chance.normal(0, size * 0.6)
     return found
+
+
+def without_rows(found: Evidence) -> Evidence:
+    """Take from evidence what witnesses leave in files."""
+    silent = tuple(replace(each, lines=no_lines()) for each in found.witnesses)
+    return replace(found, requests=no_requests(), witnesses=silent)
+
+
+def leave(folder: Path, found: Evidence) -> None:
+    """Write what the witnesses of a run leave in its folder."""
+    for name in ("clients", "servers"):
+        (folder / name).mkdir()
+    found.requests.rows.tofile(folder / "clients" / "worker-0.rows")
+    said = {"texts": found.requests.texts, "began": found.began, "ended": found.ended}
+    said["report"] = asdict(found.workers[0])
+    (folder / "clients" / "worker-0.json").write_text(json.dumps(said))
+    for each in found.witnesses:
+        with (folder / "servers" / f"{each.server}.log").open("w") as file:
+            file.writelines(_log_lines(each))
+
+
+def _log_lines(witness: ServerWitness) -> Iterator[str]:
+    """Yield lines as the template's log_format writes them."""
+    text = [json.dumps(each) for each in witness.lines.texts]
+    for row in witness.lines.rows.tolist():
+        number, at, seconds, status, method, path, backend, told, release, size = row
+        yield (
+            f'{{"time":{at:.3f},"id":"{number:016x}","run":"{RUN}","client":"192.0.2.9",'
+            f'"host":"shop.example.com","method":{text[method]},"path":{text[path]},'
+            f'"status":"{status}","bytes":{size},"seconds":{seconds:.3f},'
+            f'"backend":{text[backend]},"backend_status":{text[told]},'
+            f'"backend_seconds":"{seconds:.3f}","release":{text[release]},"cache":""}}\n'
+        )

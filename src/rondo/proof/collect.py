@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_TEXTS = 60_000
 """Different texts that rows can tell apart; further ones are all the same "(other)"."""
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
 _OTHER = "(other)"
 
 
@@ -116,7 +116,7 @@ def _blocks(path: Path) -> Iterator[list[bytes]]:
     """Yield whole lines, some thousand at a time, so that a log of any size fits into memory."""
     rest = b""
     with path.open("rb") as file:
-        while block := file.read(_CHUNK):
+        while block := file.read(CHUNK):
             *lines, rest = (rest + block).split(b"\n")
             yield lines
     yield [rest]
