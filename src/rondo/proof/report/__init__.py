@@ -43,5 +43,6 @@ def write_run(folder: Path, run: Run) -> Path:
 def _replace(path: Path, text: str) -> None:
     """Write whole files only: a page that is open in a browser may be loaded again at any time."""
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
+    # What servers said may hold halves of characters, which no file can.
+    fresh.write_text(text, encoding="utf-8", errors="replace")
     os.replace(fresh, path)  # noqa: PTH105 - the two are in one folder

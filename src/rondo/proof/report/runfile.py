@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -304,4 +305,4 @@ def _laid_out(value: Any, indent: int = 0) -> str:  # noqa: ANN401 - any JSON
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401 - any JSON
-    return orjson.dumps(value).decode()
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
