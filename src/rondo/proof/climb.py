@@ -13,7 +13,6 @@ from rondo.proof.runs import new_run
 from rondo.proof.windowing import Load, Windowing, Witnessed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from rondo.proof.aim import Aim
@@ -33,9 +32,6 @@ class Options:
     """Rate to begin with; half of the inventory's without it."""
     seconds: float = STAGE
     most: float = MOST
-    generator: Sequence[str] = ()
-    """More options for the load generator."""
-    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +49,7 @@ def climb(setting: Setting, options: Options) -> Outcome:
     limits = loaded.inventory.proof.limits
     search = Search(options.start or loaded.inventory.proof.rate / 2, most=options.most)
     run = new_run(loaded.root)
-    windowing = Windowing(loaded, run, options=options.generator, workers=options.workers)
+    windowing = Windowing(setting, run)
     say(f"run {run.run}: how much {aim.host} can take ({knee.objectives(limits)})")
     stages: list[Stage] = []
     with interruptible():

@@ -39,6 +39,11 @@ class Options:
     rate: float | None = None
     processes: int = 1
     """Processes that make the load."""
+    led: tuple[str, ...] = ()
+    """Options of a Locust master whose workers wait for it elsewhere; none to make it here."""
+
+
+_HERE: Final = Options()
 
 
 def options(*, duration: str = "", rate: str = "") -> Options:
@@ -71,7 +76,7 @@ def prove(aim: Aim, fleet: Fleet | None, options: Options, say: Say) -> Outcome:
         inquiry.open()
         brief = write_brief(inquiry, options)
         say(told(aim, brief))
-        with generate(inquiry, brief, options.processes) as generator:
+        with generate(inquiry, brief, options) as generator:
             inquiry.look()
             Load(generator, brief, inquiry, say).wait()
         say("the load has ended; hearing the witnesses")
@@ -110,12 +115,13 @@ def write_brief(inquiry: Inquiry, options: Options) -> Brief:
     return brief
 
 
-def generate(inquiry: Inquiry, brief: Brief, processes: int = 1) -> Generator:
+def generate(inquiry: Inquiry, brief: Brief, options: Options = _HERE) -> Generator:
     """Start the load."""
     assert inquiry.aim.loaded  # noqa: S101 - as above
     root = inquiry.aim.loaded.root
-    several = ("--processes", str(processes)) if processes > 1 else ()
-    return Generator(inquiry.run.path, loadtests_of(root), ("--host", brief.host, *several))
+    several = ("--processes", str(options.processes)) if options.processes > 1 else ()
+    more = options.led or several
+    return Generator(inquiry.run.path, loadtests_of(root), ("--host", brief.host, *more))
 
 
 def told(aim: Aim, brief: Brief) -> str:

@@ -225,7 +225,7 @@ def contest(setting: Setting, text: str, options: Options) -> Outcome:
     with interruptible(), Witnesses(setting.fleet, aim, run.run, run.secret) as servers:
         sides, switch = _sides(setting, text, run)
         servers.open()
-        ring = Ring(aim, options, Windowing(setting.loaded, run, run.secret), say, switch)
+        ring = Ring(aim, options, Windowing(setting, run, run.secret), say, switch)
         say(_plan(run.run, sides, options))
         with _returning(switch):
             rounds = [

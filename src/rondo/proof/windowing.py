@@ -12,7 +12,7 @@ from rondo.proof.generator import Generator, loadtests_of
 from rondo.proof.runs import span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from rondo.fleet import Fleet
@@ -37,6 +37,10 @@ class Setting:
     fleet: Fleet
     """Of all the inventory's servers that a release is on."""
     say: Callable[[str], None]
+    led: tuple[str, ...] = ()
+    """Options of a Locust master whose workers wait for it elsewhere."""
+    workers: int = 1
+    """Load generators that must have reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +64,10 @@ class Witnessed:
 class Windowing:
     """Makes windows below the folder of a run, which holds what each generator wrote."""
 
-    loaded: Loaded
+    setting: Setting
     run: RunFolder
     secret: str = ""
     """What makes the servers say who answered; empty where they were not asked to."""
-    options: Sequence[str] = ()
-    """More options for the load generator."""
-    workers: int = 1
-    """Load generators that must have reported."""
     _made: int = field(default=0)
 
     def make(self, aim: Aim, name: str, load: Load, witnessed: Witnessed) -> Window:
@@ -84,7 +84,7 @@ class Windowing:
         return self._measured(folder, brief, witnessed)
 
     def _brief(self, aim: Aim, load: Load) -> Brief:
-        inventory, authority = self.loaded.inventory, aim.authority
+        inventory, authority = self.setting.loaded.inventory, aim.authority
         return make_brief(
             inventory.proof,
             inventory,
@@ -99,9 +99,9 @@ class Windowing:
         )
 
     def _generate(self, folder: Path, brief: Brief) -> None:
-        options = ("--host", brief.host, *self.options)
+        options = ("--host", brief.host, *self.setting.led)
         limit = brief.duration + brief.timeout + _MARGIN
-        with Generator(folder, loadtests_of(self.loaded.root), options) as generator:
+        with Generator(folder, loadtests_of(self.setting.loaded.root), options) as generator:
             if not generator.wait(limit):
                 raise RondoError(
                     f"a window of {brief.duration:g} s had not ended after {limit:g} s; the load "
@@ -114,7 +114,7 @@ class Windowing:
         began, _ = span(folder) or (0.0, 0.0)
         window = windows.measure(requests, brief, began, reports)
         others = windows.strangers(requests, witnessed.servers, witnessed.releases)
-        missing = self.workers - len(reports)
-        if missing > 0 and not window.broken:
-            others = f"{missing} of {self.workers} load generators did not report"
+        wanted = self.setting.workers
+        if len(reports) < wanted and not window.broken:
+            others = f"{len(reports)} of {wanted} load generators reported"
         return replace(window, broken=window.broken or others)
