@@ -179,6 +179,43 @@ def run(session, service, inventory=""):
     return command("run")(session, service=service)
 
 
+@task(
+    klass=ClusterTask,
+    help={
+        "inventory": INVENTORY,
+        "host": "what to load, like https://staging.example.com; the inventory's site without it",
+        "duration": "how long, like 60 or 5m (of each window); as the inventory says without it",
+        "rate": "requests a second, with --knee to begin with; as the inventory says without it",
+        "versus": "compare two servers, groups or releases in turn, like web-1:web-2",
+        "pairs": "windows of each side, with --versus",
+        "connections": "that ask without a pause, with --versus",
+        "knee": "search for the highest rate that holds the limits",
+        "workers": "make the load on these servers of the inventory, like group:load",
+        "processes": "load generators on each of them; one for each processor without it",
+        "keep-image": "leave the image of the load generators there, for the next time",
+    },
+)
+def prove(
+    session,
+    host="",
+    duration="",
+    rate="",
+    versus="",
+    pairs=8,
+    connections=16,
+    knee=False,
+    workers="",
+    processes=0,
+    keep_image=False,
+    inventory="",
+):
+    """Load the chosen servers' site like its users, and judge it: 0 PASS, 1 FAIL, 3 INVALID."""
+    wish = {"versus": versus, "pairs": pairs, "connections": connections, "knee": knee}
+    place = {"workers": workers, "processes": processes, "keep_image": keep_image}
+    typed = {"duration": duration, "rate": rate}
+    return command("prove", "proof.fleetwide")(session, host=host, wish=wish, place=place, **typed)
+
+
 @task(klass=ClusterTask, help={"inventory": INVENTORY})
 def history(session, inventory=""):
     """Show the releases that each server can tell of."""
