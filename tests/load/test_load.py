@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import ssl
+import subprocess
 import threading
 import urllib.request
 from contextlib import contextmanager
@@ -14,16 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 import pytest
-from driving import brief_of, drive, finished, start
+from driving import LOCUST, PATIENCE, brief_of, drive, environment, finished, read, start
 from origin import Reply, Seen, serving
 
 from rondo.lab import authority
 from rondo.lab.places import Place
+from rondo.proof.brief import Brief
 from rondo.proof.load.pace import Schedule
 from rondo.proof.records import Outcome, Wire
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -381,3 +382,50 @@ def _listens(port: int) -> bool:
     with socket.socket() as attempt:
         attempt.settimeout(1)
         return attempt.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _by_hand(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Start Locust as a person does, in a folder without an inventory."""
+    return subprocess.run(
+        [*LOCUST, "--headless", *options],
+        cwd=folder,
+        env={name: value for name, value in environment(folder).items() if name != "RONDO_RUN"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def test_started_by_hand_it_makes_a_run_of_its_own_and_ends_with_the_verdict(
+    tmp_path: Path,
+) -> None:
+    with serving() as origin:
+        ran = _by_hand(tmp_path, "--host", origin.url, "--rate", "60", "--duration", "3s")
+    [folder] = (tmp_path / ".rondo" / "runs").iterdir()
+    verdict = json.loads((folder / "run.json").read_text())["status"]
+    assert ran.returncode == {"PASS": 0, "FAIL": 1, "INVALID": 3}[verdict]
+    assert "Nothing lost" in ran.stdout
+    driven = read(folder, Brief.read(folder / "brief.json"), ran.returncode, ran.stdout)
+    assert len(driven.rows) == 180
+    _agree(driven, origin)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "There is no host to load; give one with --host"),
+        (("--host", "http://127.0.0.1:9", "--rate", "many"), "--rate many is no number above 0"),
+        (("--host", "http://127.0.0.1:9", "--duration", "5y"), "--duration 5y is not a duration"),
+        (("--host", "http://127.0.0.1:9", "--inventory", "no.yaml"), "no.yaml is not there"),
+    ],
+)
+def test_what_is_wrong_with_the_command_line_is_said_in_a_sentence(
+    tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    ran = _by_hand(tmp_path, *options)
+    assert said in ran.stdout
+    assert "Traceback" not in ran.stdout
+    assert ran.returncode == 2
+    assert not (tmp_path / ".rondo").exists()

@@ -167,43 +167,47 @@ def given_run() -> Run:
 def own_run(environment: Environment) -> Run:
     """Make a run folder, call the witnesses and write the brief."""
     options: Any = environment.parsed_options
+    rate = _number(options.rate, "--rate")
+    duration = _seconds(options.duration)
     loaded = _inventory(options.inventory)
-    inventory = loaded.inventory if loaded else None
-    proof = inventory.proof if inventory else Proof()
-    root = loaded.root if loaded else Path.cwd()
-    site = site_of(proof, inventory) if inventory else None
-    host = environment.host
-    if not host and inventory and site:
-        declared = inventory.sites[site]
-        host = f"{'https' if declared.tls else 'http'}://{declared.server_names[0]}"
-    if not host:
-        raise InputError("There is no host to load; give one with --host https://...")
+    host = environment.host or _declared_host(loaded)
     run = secrets.token_hex(6)
-    folder = root / ".rondo" / "runs" / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{run}"
-    folder.mkdir(mode=0o700, parents=True)
+    folder = _folder(loaded.root if loaded else Path.cwd(), run)
     attendant = Attendant(folder, host, loaded.path if loaded else None)
     found = attendant.ready()
-    own = str(root / Path(proof.authority).expanduser()) if proof.authority else None
     brief = make_brief(
-        proof,
-        inventory,
+        loaded.inventory.proof if loaded else Proof(),
+        loaded.inventory if loaded else None,
         run=run,
         secret=found.get("secret") or "",
         host=host,
         addresses=found.get("addresses") or (),
-        authority=found.get("authority") or own,
-        rate=_number(options.rate, "--rate"),
-        duration=_seconds(options.duration or options.run_time),
+        authority=found.get("authority"),
+        rate=rate,
+        duration=duration,
     )
     brief.write(folder / "brief.json")
     _log.info(
-        "Run %s: %g requests a second for %g s, %d users",
-        run,
-        brief.rate,
-        brief.duration,
-        brief.users,
+        "Run %s: %g requests a second for %g s by %d users",
+        *(run, brief.rate, brief.duration, brief.users),
     )
     return Run(folder, brief, Ledger(folder), attendant)
+
+
+def _declared_host(loaded: source.Loaded | None) -> str:
+    """Take the host from the inventory's site."""
+    site = site_of(loaded.inventory.proof, loaded.inventory) if loaded else None
+    if not loaded or not site:
+        raise InputError("There is no host to load; give one with --host https://...")
+    declared = loaded.inventory.sites[site]
+    return f"{'https' if declared.tls else 'http'}://{declared.server_names[0]}"
+
+
+def _folder(root: Path, run: str) -> Path:
+    began = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    folder = root / ".rondo" / "runs" / f"{began}-{run}"
+    folder.mkdir(mode=0o700, parents=True)
+    return folder
 
 
 def _inventory(selection: str | None) -> source.Loaded | None:
