@@ -245,7 +245,7 @@ def _fill(applier: Applier, step: steps.FillSlot, remote: Remote) -> None:
     container = slot.container
     instance = applier.instance(remote, step.release)
     remote.run(
-        changing("slot"),
+        changing("assets", "slot"),
         "fill",
         layout.sockets,
         slot.name,
@@ -383,7 +383,7 @@ def _prune(applier: Applier, step: steps.Prune, remote: Remote) -> None:
         images |= set(_strings(record.get("images")))
         environments |= set(_strings(record.get("environments")))
     remote.run(
-        changing("prune"),
+        changing("assets_prune", "prune"),
         applier.project,
         applier.layout.root,
         "\n".join(sorted(images)),

@@ -99,6 +99,9 @@ def service_options(
         options.append(f"--volume={layout.container_logs(slot)}:{service.logs.directory}")
     if service.user:
         options.append(f"--user={service.user}")
+    if service.kind == "static":
+        # What is served under it is kept for a while when the container goes.
+        options.append(f"--label=rondo.assets={service.assets.rstrip('/')}/")
     return tuple(options)
 
 

@@ -63,6 +63,11 @@ class Layout:
         return f"{self.root}/cache"
 
     @property
+    def assets(self) -> str:
+        """Folder of the assets of releases before, by service."""
+        return f"{self.root}/assets"
+
+    @property
     def access_log(self) -> str:
         """JSON access log; rotated by the Nginx package's own rule."""
         return f"{ACCESS_LOGS}/rondo-{self.project}.access.log"

@@ -108,7 +108,7 @@ def site_config(inventory: Inventory, server: str, templates: Path) -> str:
         "sites": sites,
         "upstreams": [upstreams[name] for name in sorted(upstreams)],
         "websocket": any(location.websocket for location in locations),
-        "cache": any(location.action == "assets" for location in locations),
+        "cache": any(each.action == "assets" and each.site.caches for each in locations),
         "safe_headers": views.SAFE_HEADERS,
         "closed": views.CLOSED,
         "certificate": views.default_certificate(sites),

@@ -60,6 +60,8 @@ class Location:
     below: str = ""
     """Prefix that the frontend's container does not see."""
     status: int = 404
+    service: str = ""
+    """Service whose assets these are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,12 @@ class SiteView:
         found.setdefault(("", "/"), Location(self, "", "/", "nothing"))
         return tuple(found[key] for key in sorted(found, key=lambda key: (key[1], key[0])))
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Services whose assets of earlier releases are still answered."""
+        found = (each.service for each in self.locations if each.action == "assets")
+        return tuple(sorted(set(found)))
+
     def _candidates(self) -> Iterator[Location]:
         """Yield what was declared first, so that nothing derived from it takes its place."""
         routes = self.declared_as.routes
@@ -230,10 +238,10 @@ class SiteView:
         upstream, service = self.upstreams[name], self.services[name]
         if route != "/":
             yield Location(self, "= ", route.rstrip("/"), "redirect")
-        if upstream and isinstance(service, StaticService) and self.caches:
+        if upstream and isinstance(service, StaticService):
             below = route.rstrip("/")
             path = below + assets_folder(service, name)
-            yield Location(self, "", path, "assets", upstream, below=below)
+            yield Location(self, "", path, "assets", upstream, below=below, service=name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def test_a_route_covers_its_path_and_what_is_below(
     found = {
         path: body
         for path, body in re.findall(r"(?ms)^    location (\S.*?) \{\n(.*?)^    \}", text)
-        if not path.startswith(("^~", "= /.rondo-"))
+        if not path.startswith(("^~", "= /.rondo-", "@"))
     }
     kinds = {
         path: "cache"

@@ -163,6 +163,7 @@ fill() {
     answer=$(mktemp)
     if [ -n "$port" ]; then old=$(cat "$root/slots/$slot" 2>/dev/null || :); else old=$(link_instance "$folder" slot.sock); fi
     remove_others "$project" "$slot" "$folder" "$old" "$grace"
+    containers_of "$project" "$slot" | while read -r other _; do keep_assets "$other" "$root" || :; done
     prepare_slot
     if [ -n "$port" ] && [ -n "$old" ]; then
         mark_port down
