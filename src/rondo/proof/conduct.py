@@ -93,6 +93,8 @@ def interruptible() -> Iterator[None]:
             "interrupted; the load is ended, no server accepts its secret any more, and nothing "
             "is judged"
         ) from None
+    except Interrupted as error:
+        raise Interrupted(f"{error}; nothing is judged") from None
 
 
 def write_brief(inquiry: Inquiry, options: Options) -> Brief:
