@@ -60,7 +60,11 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--prepare", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.prepare:
+        prepare(options.prepare, options.requests)
+        return
     if options.child:
         child(options.child)
         return
@@ -68,7 +72,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rondo-judge-") as name:
         folder = Path(name)
         note("making up a run")
-        prepare(folder, options.requests)
+        # In a child, too: a process counts the memory of the one that started it as its own.
+        run(
+            (sys.executable, __file__, "--prepare", name, "--requests", str(options.requests)), ROOT
+        )
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
         words = (sys.executable, __file__, "--child", str(folder))
         ran = [run(words, ROOT) for _ in range(options.rounds)]

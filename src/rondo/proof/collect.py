@@ -8,10 +8,11 @@ import numpy as np
 import orjson
 
 from rondo.proof.evidence import WorkerReport
+from rondo.proof.logform import Block, Form, learn
 from rondo.proof.records import LOGGED, REQUEST, Lines, Requests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -20,6 +21,9 @@ _MOST_TEXTS = 60_000
 """Different texts that rows can tell apart; further ones are all the same "(other)"."""
 CHUNK = 1 << 20
 _OTHER = "(other)"
+_MOST_PIECES = 20_000
+_TEXTS = ("method", "path", "backend", "backend_status", "release")
+_KEYS = frozenset({"time", "id", "run", "status", "bytes", "seconds", *_TEXTS})
 
 
 class Texts:
@@ -108,53 +112,94 @@ def _report(name: str, sent: int, said: dict[str, Any] | None) -> WorkerReport:
 def read_log(path: Path, run: str) -> Lines:
     """Read the lines of one run from a server's JSON log."""
     reader = _Reader(run)
-    parts = [reader.rows(lines) for lines in _blocks(path)]
+    parts = [reader.rows(block) for block in _blocks(path)]
     return Lines(np.concatenate([np.empty(0, LOGGED), *parts]), reader.texts.all)
 
 
-def _blocks(path: Path) -> Iterator[list[bytes]]:
+def _blocks(path: Path) -> Iterator[bytes]:
     """Yield whole lines, some thousand at a time, so that a log of any size fits into memory."""
     rest = b""
     with path.open("rb") as file:
-        while block := file.read(CHUNK):
-            *lines, rest = (rest + block).split(b"\n")
-            yield lines
-    yield [rest]
+        while read := file.read(CHUNK):
+            lines, newline, rest = (rest + read).rpartition(b"\n")
+            yield lines + newline
+    yield rest + b"\n" * bool(rest)
 
 
 class _Reader:
-    """Lines to rows, with what is known of texts and ids so far."""
+    """Lines to rows, with what is known of texts and of the lines' form so far."""
 
     def __init__(self, run: str) -> None:
         self._run = run
         self.texts = Texts()
+        self._form: Form | None = None
+        self._pieces: dict[bytes, int] = {}
+        self._values = np.zeros((0, len(_TEXTS) + 2), np.uint16)
+        """By piece: its texts, then the status, then whether it is of another run."""
 
-    def rows(self, lines: list[bytes]) -> NDArray[np.void]:
+    def rows(self, block: bytes) -> NDArray[np.void]:
         """Read one block."""
-        said = [each for each in _parse(lines) if each.get("run") == self._run]
+        if not block:
+            return np.empty(0, LOGGED)
+        self._form = self._form or learn(block.partition(b"\n")[0], _KEYS)
+        if self._form is None:
+            return self._parsed(block)
+        lines = Block(block, self._form)
+        rows, ours = np.zeros(lines.count, LOGGED), np.zeros(lines.count, np.bool_)
+        rows[lines.usual], ours[lines.usual] = self._usual(lines, self._form)
+        for number, line in lines.unusual():
+            for row in self._parsed(line):
+                rows[number], ours[number] = row, True
+        return rows if ours.all() else rows[ours]
+
+    def _usual(self, lines: Block, form: Form) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+        """Read the lines that have the usual form, and tell which are of our run."""
+        rows, foreign = np.zeros(len(lines.usual), LOGGED), np.zeros(len(lines.usual), np.uint16)
+        rows["id"], rows["bytes"] = lines.ids, lines.numbers["bytes"]
+        rows["time"] = lines.numbers["time"] / 1000
+        rows["seconds"] = lines.numbers["seconds"] / 1000
+        for first, last in form.pieces:
+            values = self._looked_up(lines.pieces(first, last))
+            for index, column in enumerate((*_TEXTS, "status")):
+                # A text stands in one piece only, and is 0 in the others.
+                rows[column] += values[:, index]
+            foreign |= values[:, -1]
+        return rows, foreign == 0
+
+    def _looked_up(self, pieces: list[bytes]) -> NDArray[np.uint16]:
+        """Return what pieces say; each is parsed when it is met first."""
+        if len(self._pieces) > _MOST_PIECES:
+            self._pieces, self._values = {}, self._values[:0]
+        fresh = set(pieces).difference(self._pieces)
+        if fresh:
+            read = [self._read_piece(piece) for piece in fresh]
+            self._pieces |= {piece: len(self._pieces) + n for n, piece in enumerate(fresh)}
+            self._values = np.concatenate([self._values, np.array(read, np.uint16)])
+        return self._values[list(map(self._pieces.__getitem__, pieces))]
+
+    def _read_piece(self, piece: bytes) -> tuple[int, ...]:
+        said = orjson.loads(b"{" + piece + b"}")
+        texts = (self.texts.number(said.get(key, "")) for key in _TEXTS)
+        foreign = said.get("run", self._run) != self._run
+        return (*texts, _status(said.get("status")), foreign)
+
+    def _parsed(self, block: bytes) -> NDArray[np.void]:
+        """Read lines of any form, one by one."""
+        said = [each for each in _parse(block.split(b"\n")) if each.get("run") == self._run]
         rows = np.zeros(len(said), LOGGED)
         if said:
             rows["id"] = [_id(each.get("id", "")) for each in said]
             rows["time"] = [each.get("time", 0) for each in said]
             rows["seconds"] = [each.get("seconds", 0) for each in said]
-            rows["status"] = [int(each.get("status") or 0) for each in said]
+            rows["status"] = [_status(each.get("status")) for each in said]
             rows["bytes"] = [each.get("bytes", 0) for each in said]
-            for column in ("method", "path", "backend", "backend_status", "release"):
+            for column in _TEXTS:
                 rows[column] = [self.texts.number(each.get(column, "")) for each in said]
         return rows
 
 
-def _parse(lines: list[bytes]) -> Iterable[dict[str, Any]]:
-    """Parse a block at once; line by line only where one of them is not whole."""
-    whole = [line for line in lines if line]
-    try:
-        found: list[dict[str, Any]] = orjson.loads(b"[" + b",".join(whole) + b"]")
-    except orjson.JSONDecodeError:
-        return list(_parse_each(whole))
-    return found
-
-
-def _parse_each(lines: list[bytes]) -> Iterator[dict[str, Any]]:
+def _parse(lines: list[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield what lines say; one that is not whole is left out."""
     for line in lines:
         try:
             found = orjson.loads(line)
@@ -162,6 +207,10 @@ def _parse_each(lines: list[bytes]) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(found, dict):
             yield found
+
+
+def _status(said: str | int | None) -> int:
+    return int(said or 0)
 
 
 def _id(text: str) -> int:
