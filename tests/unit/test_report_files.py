@@ -14,6 +14,7 @@ import pytest
 import reports
 from jsonschema import Draft202012Validator
 
+from rondo import desk
 from rondo.errors import InputError
 from rondo.proof import report
 from rondo.proof.case import Case
@@ -344,3 +345,23 @@ def test_a_past_run_is_told_like_the_verdict_was(capsys: pytest.CaptureFixture[s
     terminal.show_run(Ui(), report.describe(evidence, verdict))
     assert capsys.readouterr().out == first
     assert verdict.status is not Status.SKIPPED
+
+
+def test_inv_report_shows_a_run_or_two_and_draws_a_page_that_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [tmp_path / runs.RUNS / name for name in ("20250101T000000Z-a", "20250102T000000Z-b")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        report.write_run(folder, described())
+    page = folders[1] / report.PAGE
+    page.unlink()
+    monkeypatch.chdir(tmp_path)
+    assert desk.report(Ui(), "last", "") == 0
+    assert page.exists()
+    assert f"report: {page}" in capsys.readouterr().out
+    assert desk.report(Ui(), "a", "b") == 0
+    told = capsys.readouterr()
+    assert "B to A" in told.out
+    assert "inv prove --versus" in told.err
+    assert (folders[1] / compare.PAGE).exists()

@@ -27,6 +27,8 @@ LEAST = 30
 """Requests of an interval from which a share says something."""
 FINEST = 150
 """Intervals of a row: it is too low for more to be seen."""
+FEWEST = 8
+"""Intervals that are left in any case, if there were as many."""
 LEAST_REACH = 0.004
 """Half of the share that a row shows, at least."""
 MOST_DOTS = 40
@@ -102,7 +104,7 @@ def merged(
         for each in (1, 2, 5, 10, 20, 50, 100)
         if total * each >= LEAST * parts and parts <= FINEST * each
     )
-    factor = min(next(fits, parts), parts)
+    factor = min(next(fits, parts), max(parts // FEWEST, 1))
     joined = {
         slot: [sum(each[i : i + factor]) for i in range(0, len(each), factor)]
         for slot, each in counts.items()
