@@ -11,6 +11,7 @@ from rondo.fab import ClusterTask, command
 
 NO_REVERT = "when something fails, leave the slots that have moved where they are"
 WAIT = "how long to wait for somebody else's change to end, like 5m"
+OUTAGE = "go on where a service is left without any slot on a server for a moment"
 INVENTORY = "inventory to use: 'staging' for inventory.staging.yaml, or a path"
 
 
@@ -42,13 +43,23 @@ def plan(session, inventory="", json=False):
         "prove": "load the site meanwhile, and fail if it does not hold",
         "no-revert": NO_REVERT,
         "wait": WAIT,
+        "outage": OUTAGE,
     },
 )
-def deploy(session, inventory="", plan=False, verbose=False, prove=False, no_revert=False, wait=""):
+def deploy(
+    session,
+    inventory="",
+    plan=False,
+    verbose=False,
+    prove=False,
+    no_revert=False,
+    wait="",
+    outage=False,
+):
     """Make the servers run what the inventory declares; a second run does nothing."""
     if plan:
         return command("plan")(session)
-    options = {"prove": prove, "no_revert": no_revert, "wait": wait}
+    options = {"prove": prove, "no_revert": no_revert, "wait": wait, "outage": outage}
     return command("deploy")(session, verbose=verbose, **options)
 
 
@@ -62,11 +73,21 @@ def deploy(session, inventory="", plan=False, verbose=False, prove=False, no_rev
         "prove": "load the site meanwhile, and fail if it does not hold",
         "no-revert": NO_REVERT,
         "wait": WAIT,
+        "outage": OUTAGE,
     },
 )
-def restart(session, service="", inventory="", plan=False, prove=False, no_revert=False, wait=""):
+def restart(
+    session,
+    service="",
+    inventory="",
+    plan=False,
+    prove=False,
+    no_revert=False,
+    wait="",
+    outage=False,
+):
     """Replace every container by a fresh one of the release in force, slot by slot."""
-    options = {"prove": prove, "no_revert": no_revert, "wait": wait}
+    options = {"prove": prove, "no_revert": no_revert, "wait": wait, "outage": outage}
     return command("restart", "live")(session, service=service, plan=plan, **options)
 
 
@@ -79,13 +100,13 @@ def restart(session, service="", inventory="", plan=False, prove=False, no_rever
         "plan": "only show what would be done",
         "no-revert": NO_REVERT,
         "wait": WAIT,
+        "outage": OUTAGE,
     },
 )
-def rollback(session, release="", inventory="", plan=False, no_revert=False, wait=""):
+def rollback(session, release="", inventory="", plan=False, no_revert=False, wait="", outage=False):
     """Make the servers run a release again that they have recorded; no source tree is needed."""
-    return command("rollback", "live")(
-        session, release=release, plan=plan, no_revert=no_revert, wait=wait
-    )
+    options = {"no_revert": no_revert, "wait": wait, "outage": outage}
+    return command("rollback", "live")(session, release=release, plan=plan, **options)
 
 
 @task(
@@ -113,6 +134,34 @@ def diff(session, old="", new="", inventory=""):
 def audit(session, inventory="", tail=20, json=False):
     """Show who changed the servers, when, from where and with which result."""
     return command("audit", "console_audit")(session, tail=tail, as_json=json)
+
+
+@task(
+    klass=ClusterTask,
+    positional=["server"],
+    help={
+        "inventory": INVENTORY,
+        "server": "server to take out of the rotation of every edge",
+        "deadline": "longest wait in seconds for requests in flight",
+    },
+)
+def drain(session, server, inventory="", deadline=60):
+    """Take a server out of the edges' rotation; done when nothing goes to it any more."""
+    return command("drain", "console_rotation")(session, server=server, deadline=deadline)
+
+
+@task(
+    klass=ClusterTask,
+    positional=["server"],
+    help={
+        "inventory": INVENTORY,
+        "server": "server to put back into the rotation of every edge",
+        "deadline": "longest wait in seconds for old workers of Nginx",
+    },
+)
+def fill(session, server, inventory="", deadline=60):
+    """Put a server back into the edges' rotation."""
+    return command("fill", "console_rotation")(session, server=server, deadline=deadline)
 
 
 @task(

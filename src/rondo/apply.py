@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import secrets as random
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -265,10 +266,14 @@ def _fill(applier: Applier, step: steps.FillSlot, remote: Remote) -> None:
         _log_folder(layout, container),
         applier.project,
         layout.root,
+        container.service,
+        "in_place" if step.in_place else "surge",
+        str(math.ceil(step.min_healthy)),
+        str(step.lane),
         "--",
         *run_options(applier.project, container, instance),
         step=step.title,
-        deadline=gate.deadline + slot.drain + slot.stop_grace + MARGIN,
+        deadline=gate.deadline + slot.drain + slot.stop_grace + step.min_healthy + MARGIN,
         on_line=applier.events(remote),
         survive=True,
     )
@@ -319,6 +324,20 @@ def _empty(applier: Applier, step: steps.EmptySlot, remote: Remote) -> None:
     )
 
 
+def _settle(applier: Applier, step: steps.Settle, remote: Remote) -> None:
+    remote.run(
+        changing("slot"),
+        "settle",
+        applier.project,
+        applier.layout.root,
+        str(round(step.stop_grace)),
+        *step.slots,
+        step=step.title,
+        deadline=step.stop_grace + MARGIN,
+        survive=True,
+    )
+
+
 # A slot that is no longer declared has no settings of its own left.
 EMPTY_DRAIN = 30
 EMPTY_GRACE = 30
@@ -327,6 +346,8 @@ EMPTY_GRACE = 30
 def _built_ids(remote: Remote, references: Iterable[str]) -> dict[str, str]:
     """Ask a server for the ids of the images that a release runs."""
     names = list(references)
+    if not names:
+        return {}
     answer = remote.run(
         'docker image inspect --format "{{.Id}}" "$@"',
         *names,
@@ -421,6 +442,7 @@ _ACTIONS: dict[type[steps.Step], Callable[..., Output | None]] = {
     steps.FillSlot: _fill,
     steps.StartWorker: _start_worker,
     steps.EmptySlot: _empty,
+    steps.Settle: _settle,
     steps.WriteRecord: _write_record,
     steps.EnforceRelease: _enforce,
     steps.Prune: _prune,

@@ -12,12 +12,13 @@ from rondo.apply import Applier
 from rondo.attendance import attended
 from rondo.audit import audited
 from rondo.course import Course, places, standing
-from rondo.errors import InputError, Interrupted, RondoError
+from rondo.errors import InputError, Interrupted, PreflightError, RondoError
 from rondo.events import Event
 from rondo.gather import Material
 from rondo.interruption import Interruption
 from rondo.release import Recorded, Release
 from rondo.revert import make_revert_plan
+from rondo.roll import pace_of
 from rondo.units import seconds_of
 
 if TYPE_CHECKING:
@@ -52,12 +53,14 @@ class Manner:
     """Whether slots that moved go back when something fails."""
     wait: float = 0.0
     """Seconds to wait for somebody else's change to end."""
+    outage: bool = False
+    """Whether a service may be without any slot for a moment."""
 
 
 USUAL = Manner()
 
 
-def manner_of(*, no_revert: bool = False, wait: str = "") -> Manner:
+def manner_of(*, no_revert: bool = False, wait: str = "", outage: bool = False) -> Manner:
     """Return how a change is to be made, as the command line says.
 
     Raises InputError for a time that is none.
@@ -66,7 +69,7 @@ def manner_of(*, no_revert: bool = False, wait: str = "") -> Manner:
         seconds = seconds_of(wait or 0)
     except ValueError as error:
         raise InputError(f"--wait: {wait!r} {error}") from None
-    return Manner(revert=not no_revert, wait=float(str(seconds)))
+    return Manner(revert=not no_revert, wait=float(str(seconds)), outage=outage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +107,20 @@ def carry_out(change: Change, fleet: Fleet, names: Sequence[str], emit: Emit) ->
         states = cluster.observe(fleet, names, project)
         plan = change.plan(states)
         account.release = plan.release
+        if not change.manner.outage:
+            refuse_outages(plan)
         for note in plan.notes:
             emit(Event("note", note))
         attempt = _Attempt(change, fleet, states, _Hearing(emit), interruption)
         attempt.make(plan)
     return Outcome(plan, states)
+
+
+def refuse_outages(plan: Plan) -> None:
+    """Raise PreflightError if a batch leaves a service without any slot on a server."""
+    lines = "\n".join(f"  {each}" for phase in plan.phases for each in phase.outages)
+    if lines:
+        raise PreflightError(f"not without an outage; nothing was touched:\n{lines}")
 
 
 def put_back(
@@ -223,7 +235,7 @@ class _Attempt:
         """Put everything back that moved, as far as that is possible."""
         project = self.change.inventory.project
         now, lost = cluster.settled(self.fleet, tuple(self.before), project)
-        plan = make_revert_plan(project, self.before, now)
+        plan = make_revert_plan(project, self.before, now, pace_of(self.change.inventory))
         if not plan and not lost:
             told = "Nothing was switched: every slot serves what it did before."
             return _Back(plan, sound=True, told=" ".join((told, *plan.notes)))

@@ -133,6 +133,8 @@ def show_steps(ui: Ui, plan: Plan, sizes: Mapping[tuple[str, str], int] | None =
         for step in phase.steps:
             for text in describe(step, sizes or {}):
                 ui.line(step.server, text)
+        for outage in phase.outages:
+            ui.warn(outage)
 
 
 def run_plan(session: Session, *, as_json: bool = False) -> int:
@@ -182,17 +184,18 @@ def nothing_to_do(states: Mapping[str, ServerState]) -> str:
     )
 
 
-def run_deploy(
+def run_deploy(  # noqa: PLR0913 - the command's options
     session: Session,
     *,
     verbose: bool = False,
     prove: bool = False,
     no_revert: bool = False,
     wait: str = "",
+    outage: bool = False,
 ) -> int:
     """Deploy, show it as it goes, and say in the end what runs where; `prove`: under load."""
     screen = Screen(session.ui, verbose=verbose)
-    manner = manner_of(no_revert=no_revert, wait=wait)
+    manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
 
     def change(emit: Emit) -> int:
         return _deploy(session, emit, manner)
@@ -266,6 +269,8 @@ def _print_status(ui: Ui, found: Sequence[ServerStatus]) -> None:
             ui.note(f"{each.server}: release {each.release} in force")
         for site, days in each.certificates.items():
             ui.note(f"{each.server}: certificate of {site}: {days} days left")
+        for server, said in each.drained.items():
+            ui.warn(f"{each.server}: {server} is out of the rotation {said}")
         for site, said in each.closed.items():
             ui.warn(f"{each.server}: {site} is closed for maintenance {said.strip()}")
         for text in each.drift:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,14 @@ from rondo.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from rondo.apply import Applier
     from rondo.fleet import Fleet
     from rondo.interruption import Interruption
-    from rondo.server import Remote
 
+# A connection carries eight commands at a time, and the lock is one of them.
+AT_ONCE = 7
 CARRY_DEADLINE = 1800.0
 CHANGING = (FillSlot, StartWorker, EmptySlot, InstallConfig, WriteRecord, EnforceRelease)
 """Steps after which a server is not what it was for its visitors."""
@@ -91,21 +93,46 @@ class Course:
         return bool(self.failures) or self.interruption.asked
 
     def _take(self, phase: Phase) -> None:
+        if phase.order is Order.BATCHES:
+            self._batches(phase)
+            return
+        steps = {name: phase.on(name) for name in phase.servers}
         if phase.order is Order.TOGETHER:
-            self._on(phase, phase.servers)
+            self._on(steps, self._in_turn)
             return
         for name in phase.servers:
-            self._on(phase, [name])
+            self._on({name: steps[name]}, self._in_turn)
 
-    def _on(self, phase: Phase, servers: Sequence[str]) -> None:
-        def all_steps(remote: Remote) -> None:
-            for step in phase.on(remote.name):
-                if not self._ended:
-                    self._step(step)
+    def _batches(self, phase: Phase) -> None:
+        for place, batch in enumerate(phase.batches):
+            if place and not self._ended:
+                self.interruption.wait(phase.pause)
+            steps: dict[str, tuple[Step, ...]] = {}
+            for step in batch:
+                steps[step.server] = (*steps.get(step.server, ()), step)
+            self._on(steps, self._at_once)
 
+    def _on(
+        self,
+        steps: Mapping[str, tuple[Step, ...]],
+        way: Callable[[tuple[Step, ...]], None],
+    ) -> None:
         if not self._ended:
-            for result in self.fleet.each(all_steps, servers).values():
+            results = self.fleet.each(lambda remote: way(steps[remote.name]), steps)
+            for result in results.values():
                 result.get()
+
+    def _in_turn(self, steps: tuple[Step, ...]) -> None:
+        for step in steps:
+            if not self._ended:
+                self._step(step)
+
+    def _at_once(self, steps: tuple[Step, ...]) -> None:
+        if len(steps) == 1:
+            self._step(steps[0])
+            return
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            list(pool.map(self._step, steps))
 
     def _step(self, step: Step) -> None:
         self.emit(Event("start", f"{step.title} ({step.reason})", step.server))

@@ -17,6 +17,7 @@ from rondo.layout import Layout
 from rondo.plan import Plan, Policy, make_plan
 from rondo.preflight import Fault, Needs, preflight
 from rondo.redaction import Redactor
+from rondo.roll import pace_of
 from rondo.steps import BuildImage, FillSlot, SendContext
 
 if TYPE_CHECKING:
@@ -47,7 +48,11 @@ def templates_of(root: Path) -> Path:
 def policy_of(inventory: Inventory) -> Policy:
     """Return what the settings say about how to deploy."""
     settings = inventory.settings
-    return Policy(build_once=settings.build.mode == "once", keep_releases=settings.keep_releases)
+    return Policy(
+        build_once=settings.build.mode == "once",
+        keep_releases=settings.keep_releases,
+        pace=pace_of(inventory),
+    )
 
 
 def intend(loaded: Loaded, fleet: Fleet, names: Sequence[str]) -> Intent:

@@ -39,6 +39,7 @@ from rondo.words import (
     Seconds,
     SecretName,
     ServerName,
+    Share,
     Text,
     TimeZone,
     Url,
@@ -78,7 +79,7 @@ class Server(Model):
     jump: Jump | None = None
     """Bastion to go through: user@host:port, or the name of another server."""
     edge: bool = False
-    """Balances over the other servers instead of running services (not deployed to yet)."""
+    """Balances over the other servers, by their private addresses, instead of running services."""
 
 
 class Secret(Model):
@@ -220,6 +221,16 @@ class SlotService(ServiceBase):
     """Health check."""
     drain: Seconds = 30
     """Longest wait for requests in flight when a slot is emptied. Example: 1m"""
+    parallel: Share | None = None
+    """Slots that move at once on a server, a number or a share; by default `settings.roll`'s.
+
+    Example: 50%
+    """
+    replace: Literal["surge", "in_place"] | None = None
+    """New container before the old one stops, or after; by default `settings.roll`'s.
+
+    Example: in_place
+    """
     balance: Literal["round_robin", "least_conn", "random", "ip_hash"] = "round_robin"
     """How Nginx spreads requests over the slots."""
 
@@ -336,6 +347,11 @@ class Tls(Model):
     """PEM file: the certificate, then its intermediates. Example: tls/shop.pem"""
     key: LocalPath
     """PEM file of the private key; sent over standard input, kept 0600. Example: tls/shop.key"""
+    authority: LocalPath | None = None
+    """PEM file by which edges verify the servers behind them; by default what their system trusts.
+
+    Example: tls/authority.pem
+    """
 
 
 class Hsts(Model):
@@ -453,6 +469,21 @@ class Hooks(Model):
     """Longest time for each of them. Example: 30m"""
 
 
+class RollSettings(Model):
+    """How slots move when a release changes or is restarted."""
+
+    parallel: Share = "1"
+    """Slots of a service that move at once on a server, a number or a share. Example: 50%"""
+    servers_at_once: Share = "1"
+    """Servers that move slots at once, a number or a share. Example: 25%"""
+    replace: Literal["surge", "in_place"] = "surge"
+    """New container before the old one stops; or after, where memory is short for both."""
+    pause: Seconds = 0
+    """Wait between two batches. Example: 30s"""
+    min_healthy: Seconds = 0
+    """Time for which a container must stay healthy in its slot, else all goes back. Example: 10s"""
+
+
 class Settings(Model):
     """Defaults for the whole project."""
 
@@ -462,6 +493,8 @@ class Settings(Model):
     """Builds."""
     nginx: NginxSettings = NginxSettings.model_construct()
     """Nginx."""
+    roll: RollSettings = RollSettings.model_construct()
+    """How slots move."""
     time_zone: TimeZone = "Etc/UTC"
     """Time zone of servers and images."""
     image_prefix: ImagePrefix = "rondo"

@@ -37,6 +37,7 @@ def run_restart(  # noqa: PLR0913 - the command's options
     prove: bool = False,
     no_revert: bool = False,
     wait: str = "",
+    outage: bool = False,
 ) -> int:
     """Replace every container of a service or slot, or all, by fresh ones; show it as it goes."""
     if plan:
@@ -44,7 +45,7 @@ def run_restart(  # noqa: PLR0913 - the command's options
         made = operations.intend_restart(inventory, session.fleet, session.names, service)
         _show(session, made)
         return EXIT_CHANGES if made else EXIT_DONE
-    manner = manner_of(no_revert=no_revert, wait=wait)
+    manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
     if prove:
         from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
 
@@ -67,13 +68,14 @@ def _restart(session: Session, service: str, emit: Emit, manner: Manner) -> int:
     return EXIT_DONE
 
 
-def run_rollback(
+def run_rollback(  # noqa: PLR0913 - the command's options
     session: Session,
     *,
     release: str = "",
     plan: bool = False,
     no_revert: bool = False,
     wait: str = "",
+    outage: bool = False,
 ) -> int:
     """Make the servers run a recorded release again; by default the one before."""
     inventory = session.loaded.inventory
@@ -82,7 +84,7 @@ def run_rollback(
         _show(session, made)
         return EXIT_CHANGES if made else EXIT_DONE
     began = time.monotonic()
-    manner = manner_of(no_revert=no_revert, wait=wait)
+    manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
     outcome = operations.rollback(
         inventory, session.fleet, session.names, _sink(session), release, manner
     )

@@ -47,7 +47,7 @@ def restart_plan(
     inventory: Inventory, states: Mapping[str, ServerState], selection: str = ""
 ) -> Plan:
     """Return the steps that replace every container of a service or slot, or all of them."""
-    return make_restart_plan(inventory.project, states, selection)
+    return make_restart_plan(inventory.project, states, selection, policy_of(inventory))
 
 
 def intend_restart(

@@ -11,6 +11,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from rondo.layout import Layout
+from rondo.marks import marked, unmarked
+from rondo.roll import USUAL, Pace, make_roll, settles
 from rondo.state import RunningContainer, ServerState, text_digest
 from rondo.steps import (
     BuildImage,
@@ -39,6 +41,7 @@ class Order(Enum):
 
     TOGETHER = "all servers at the same time"
     ONE_BY_ONE = "one server after the other"
+    BATCHES = "batch by batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,12 @@ class Phase:
     name: str
     order: Order
     steps: tuple[Step, ...]
+    batches: tuple[tuple[Step, ...], ...] = ()
+    """Steps that are done at the same time, when that is the order."""
+    pause: float = 0.0
+    """Seconds between two batches."""
+    outages: tuple[str, ...] = ()
+    """What would leave a service without any slot on a server."""
 
     def on(self, server: str) -> tuple[Step, ...]:
         """Return the steps of one server, in order."""
@@ -82,6 +91,7 @@ class Policy:
 
     build_once: bool = False
     keep_releases: int = 5
+    pace: Pace = USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +210,15 @@ def _origins(sites: Iterable[_Site], release: Release, policy: Policy) -> dict[s
 
 def _config(site: _Site, path: str, text: str) -> Iterator[Step]:
     there = site.state.files.get(path)
-    if there == text:
+    # What was taken out of an edge's rotation stays out, whatever is deployed.
+    text = marked(text, site.state.drained)
+    if there == text or not text:
         return
     configs = site.state.record.get("configs")
     recorded = configs.get(path) if isinstance(configs, Mapping) else None
     if there is None:
         reason = "it is not there"
-    elif recorded is not None and recorded != text_digest(there):
+    elif recorded is not None and recorded != text_digest(unmarked(there, site.state.drained)):
         reason = "somebody edited it on the server"
     else:
         reason = "the rendered configuration changed"
@@ -254,7 +266,19 @@ def _phase(name: str, order: Order, steps: Iterable[Step]) -> Phase:
     return Phase(name, order, tuple(steps))
 
 
-def _fills(sites: Iterable[_Site], *, live: bool) -> Iterator[Step]:
+def roll_phase(fills: Iterable[FillSlot], states: Mapping[str, ServerState], pace: Pace) -> Phase:
+    """Return the phase in which slots that serve move."""
+    roll = make_roll(fills, states, pace)
+    steps = tuple(step for batch in roll.batches for step in batch)
+    return Phase("roll", Order.BATCHES, steps, roll.batches, pace.pause, roll.outages)
+
+
+def settle_phase(fills: Iterable[FillSlot]) -> Phase:
+    """Return the phase that waits for the containers which were replaced in a roll."""
+    return _phase("settle", Order.TOGETHER, settles(fills))
+
+
+def _fills(sites: Iterable[_Site], *, live: bool) -> Iterator[FillSlot]:
     for site in sites:
         for slot, reason in site.stale_slots:
             if (site.state.in_slot(slot.name) is not None) == live:
@@ -328,7 +352,8 @@ def _phases(release: Release, sites: Mapping[str, _Site], policy: Policy) -> Ite
     )
     yield _phase("release command", serial, _release_commands(sites, release))
     yield _phase("first fill", together, _fills(every, live=False))
-    yield _phase("roll", serial, _fills(every, live=True))
+    states = {site.server: site.state for site in every}
+    yield roll_phase(_fills(every, live=True), states, policy.pace)
     yield _phase("workers", serial, _starts(every))
     configs = ((site, site.wanted.site_config) for site in every)
     yield _phase(
@@ -337,6 +362,7 @@ def _phases(release: Release, sites: Mapping[str, _Site], policy: Policy) -> Ite
         (step for site, text in configs for step in _config(site, layout.site_file, text)),
     )
     yield _phase("empty", together, _empties(every))
+    yield settle_phase(_fills(every, live=True))
 
 
 def _closing(release: Release, sites: Mapping[str, _Site], policy: Policy) -> Iterator[Phase]:

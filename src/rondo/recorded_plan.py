@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rondo.errors import InputError
-from rondo.plan import Order, Phase, Plan, Policy, changing_phases
+from rondo.plan import (
+    Order,
+    Phase,
+    Plan,
+    Policy,
+    changing_phases,
+    roll_phase,
+    settle_phase,
+)
 from rondo.restore import (
     missing,
     moved_tags,
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     from rondo.release import Release, ServerRelease
     from rondo.state import ServerState
 
+USUAL = Policy()
 RESTART = "to be started afresh"
 
 
@@ -65,7 +74,12 @@ def _only(release: Release, keep: Callable[[Container], bool]) -> Release:
     return replace(release, servers={name: part(each) for name, each in release.servers.items()})
 
 
-def make_restart_plan(project: str, states: Mapping[str, ServerState], selection: str = "") -> Plan:
+def make_restart_plan(
+    project: str,
+    states: Mapping[str, ServerState],
+    selection: str = "",
+    policy: Policy = USUAL,
+) -> Plan:
     """Return the steps that replace every chosen container by a fresh one of the release in force.
 
     Raises PreflightError if a server has no release or lacks something of it, and InputError if
@@ -77,8 +91,9 @@ def make_restart_plan(project: str, states: Mapping[str, ServerState], selection
     release = _only(release, lambda container: chosen(container, selection))
     phases = (
         _phase("images", Order.TOGETHER, _recovered_tags(release, in_force, states)),
-        _phase("roll", Order.ONE_BY_ONE, _fills(release, in_force)),
+        roll_phase(_fills(release, in_force), states, policy.pace),
         _phase("workers", Order.ONE_BY_ONE, _starts(release, in_force)),
+        settle_phase(_fills(release, in_force)),
     )
     return Plan(release.id, tuple(phase for phase in phases if phase.steps))
 
@@ -87,7 +102,7 @@ def _phase(name: str, order: Order, steps: Iterable[Step]) -> Phase:
     return Phase(name, order, tuple(steps))
 
 
-def _fills(release: Release, in_force: Mapping[str, str]) -> Iterator[Step]:
+def _fills(release: Release, in_force: Mapping[str, str]) -> Iterator[FillSlot]:
     for name, server in release.servers.items():
         for slot in server.slots:
             yield FillSlot(name, RESTART, slot, in_force[name])

@@ -118,6 +118,7 @@ _SECTIONS: tuple[tuple[str, str, type[Model]], ...] = (
     ("settings.ssh", "SshSettings", inventory.SshSettings),
     ("settings.build", "BuildSettings", inventory.BuildSettings),
     ("settings.build.mirrors", "Mirrors", inventory.Mirrors),
+    ("settings.roll", "RollSettings", inventory.RollSettings),
     ("settings.nginx", "NginxSettings", inventory.NginxSettings),
 )
 # A schema that has the fields of a model which is no kind of service by itself.

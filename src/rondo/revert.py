@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rondo.layout import Layout
-from rondo.plan import Order, Phase, Plan
+from rondo.plan import Order, Phase, Plan, roll_phase, settle_phase
 from rondo.release import Slot, Worker
 from rondo.restore import missing, moved_tags, server_release
+from rondo.roll import USUAL, Pace
 from rondo.steps import EmptySlot, EnforceRelease, FillSlot, InstallConfig, StartWorker, Step
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class _Return:
     before: ServerState
     now: ServerState
     tags: list[Step] = field(default_factory=list)
-    fills: list[Step] = field(default_factory=list)
+    fills: list[FillSlot] = field(default_factory=list)
     workers: list[Step] = field(default_factory=list)
     empties: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -128,7 +129,10 @@ class _Return:
 
 
 def make_revert_plan(
-    project: str, before: Mapping[str, ServerState], now: Mapping[str, ServerState]
+    project: str,
+    before: Mapping[str, ServerState],
+    now: Mapping[str, ServerState],
+    pace: Pace = USUAL,
 ) -> Plan:
     """Return the steps from what runs now to what served before; empty when nothing moved.
 
@@ -140,14 +144,17 @@ def make_revert_plan(
     ]
     for way in ways:
         way.find()
+    # Every server at once: what serves now is what the operator wants to be rid of.
+    quick = replace(pace, servers_at_once="100%", pause=0.0, min_healthy=0.0)
     together, serial = Order.TOGETHER, Order.ONE_BY_ONE
     phases = (
         _phase("images", together, (step for way in ways for step in way.tags)),
         _phase("gate", together, (step for way in ways for step in way.config(layout.gate_file))),
-        _phase("roll", together, (step for way in ways for step in way.fills)),
+        roll_phase((step for way in ways for step in way.fills), now, quick),
         _phase("workers", serial, (step for way in ways for step in way.workers)),
         _phase("site", serial, (step for way in ways for step in way.config(layout.site_file))),
         _phase("empty", together, (step for way in ways for step in way.empties)),
+        settle_phase(step for way in ways for step in way.fills),
         _phase("record", together, (step for way in ways for step in way.record())),
     )
     old = ", ".join(dict.fromkeys(way.before.current for way in ways))

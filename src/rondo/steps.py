@@ -154,6 +154,12 @@ class FillSlot(Step):
     slot: Slot
     release: str = ""
     """Release that the container tells; the plan's own when empty."""
+    in_place: bool = False
+    """Whether the old container stops first, as there is no room for two."""
+    min_healthy: float = 0.0
+    """Seconds that the container must stay healthy in the slot before the old one stops."""
+    lane: int = 0
+    """Its place among those that are filled at the same time on its server."""
 
     @property
     def place(self) -> str:
@@ -189,6 +195,16 @@ class EmptySlot(Step):
     def place(self) -> str:
         """The slot."""
         return self.slot
+
+
+@dataclass(frozen=True, slots=True)
+class Settle(Step):
+    """Wait until the replaced containers, which stop in the background, are gone."""
+
+    words: ClassVar[str] = "see the replaced containers off"
+
+    slots: tuple[str, ...]
+    stop_grace: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,6 +185,16 @@ ServerName = Annotated[
     Word("a name of a site", rf"(\*\.)?{_HOST}", "shop.example.com", refine=_server_name),
 ]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Share = Annotated[
+    str,
+    Word(
+        "a number or a share",
+        r"[1-9][0-9]{0,3}|([1-9][0-9]?|100)%",
+        "50%",
+        "like 2 or 50%",
+        numeric=True,
+    ),
+]
 LocalPath = Annotated[
     str, Word("a path of a file or folder", r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,4096}", "backend")
 ]

@@ -58,7 +58,7 @@ def test_a_restart_replaces_every_slot_and_worker_but_no_accessory() -> None:
         "web-2: start queue-1",
     ]
     kinds = {type(step) for step in made.steps}
-    assert kinds == {steps.FillSlot, steps.StartWorker}
+    assert kinds == {steps.FillSlot, steps.StartWorker, steps.Settle}
 
 
 @pytest.mark.parametrize(

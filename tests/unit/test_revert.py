@@ -85,7 +85,11 @@ def test_only_what_moved_goes_back_and_tells_the_release_that_had_started_it() -
     places = [step.place for step in made.steps]
     now = prefix(release("2"), before, made, places.index("backend-2"))
     back = make_revert_plan("shop", before, now)
-    assert [step.title for step in back.steps] == ["fill frontend-1", "fill backend-1"]
+    assert [step.title for step in back.steps] == [
+        "fill frontend-1",
+        "fill backend-1",
+        "see the replaced containers off",
+    ]
     assert back.release == release().id
 
 

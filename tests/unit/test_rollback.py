@@ -55,7 +55,7 @@ def test_a_rollback_restores_containers_and_configuration_and_runs_no_release_co
     states = took_over(before, second)
     made = make_rollback_plan("shop", states, first.id, Policy())
     kinds = [type(step).__name__ for step in made.steps if step.server == "web-1"]
-    assert kinds == [*["FillSlot"] * 4, "InstallConfig", "EnforceRelease"]
+    assert kinds == [*["FillSlot"] * 4, "InstallConfig", "Settle", "EnforceRelease"]
     after = rolled_back(states, first.id)
     assert specs(after) == specs(before)
     for name, state in after.items():

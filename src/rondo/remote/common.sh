@@ -60,7 +60,12 @@ replace_file() { # NEW PATH
     sync -f "$2" 2>/dev/null || :
 }
 
+has_network() { container_api "/networks/$1" | grep -q '"Id"'; }
+
+# Asked for twice at the same time, the engine makes two networks of one name.
 ensure_network() { # NAME PROJECT
-    container_api "/networks/$1" | grep -q '"Id"' ||
-        docker network create --label "rondo.project=$2" "$1" >/dev/null
+    has_network "$1" || (
+        flock -w 60 6 || :
+        has_network "$1" || docker network create --label "rondo.project=$2" "$1" >/dev/null
+    ) 6</var/lib/rondo
 }

@@ -21,6 +21,8 @@ docker_api images /images/json
 for link in "$root"/sockets/*/slot.sock; do
     [ -h "$link" ] || continue
     target=$(readlink "$link")
+    # Lent to its neighbour, nothing fills it.
+    case $target in ../*) continue ;; esac
     slot=${link%/slot.sock}
     printf 'slot%s%s%s%s\n' "$tab" "${slot##*/}" "$tab" "${target%%/*}"
 done
@@ -68,6 +70,7 @@ for file in "$root"/maintenance/*.on; do
     printf 'closed%s%s%s%s\n' "$tab" "${name%.on}" "$tab" "$(base64 -w0 "$file")"
 done
 
+if [ -f "$root/drained" ]; then sed "s/^/drained$tab/" "$root/drained"; fi
 if [ -h "$root/releases/current" ]; then
     printf 'current%srelease%s%s\n' "$tab" "$tab" "$(readlink "$root/releases/current")"
 fi

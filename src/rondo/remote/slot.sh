@@ -2,18 +2,23 @@
 #
 #   fill SOCKETS SLOT INSTANCE NAME IMAGE ENVIRONMENT PORT USER-OF-NGINX
 #        HOST PATH STATUS SUCCESSES INTERVAL TIMEOUT DEADLINE GATE DRAIN GRACE SITE-FILE
-#        LOGS PROJECT ROOT -- arguments of docker run
+#        LOGS PROJECT ROOT SERVICE SURGE-OR-IN_PLACE MIN-HEALTHY LANE -- arguments of docker run
 #   start PROJECT SLOT INSTANCE NAME IMAGE ENVIRONMENT GRACE LOGS ROOT -- arguments of docker run
 #   empty PROJECT ROOT SLOT DRAIN GRACE
+#   settle PROJECT ROOT GRACE SLOT...
 #
 # Before the switch every failure undoes; after it the rest is finished. Running it again converges.
 # shellcheck shell=sh disable=SC2154
 
 # A transaction outlives the client that began it, and with it the client's lock of the cluster:
-# whoever comes next waits here until it has undone or finished.
+# whoever takes that next waits until nobody shares lock.transaction any more. Transactions of
+# different slots may run side by side; each has its slot alone, also against what an earlier one
+# still stops in the background, which inherits both locks.
 alone() {
-    exec 8>>"$root/lock.transaction"
-    flock -w 600 8 || fail 13 "another change of a slot does not end; look at: ps -ef | grep rondo"
+    exec 8>>"$root/lock.transaction" 7>>"$root/lock.slot.$slot"
+    if ! flock -s -w 600 8 || ! flock -w 600 7; then
+        fail 13 "another change of $slot does not end; look at: ps -ef | grep rondo"
+    fi
 }
 
 # Lines of container id and instance.
@@ -34,6 +39,8 @@ change_container() { # METHOD ID-WITH-QUERY SECONDS [CURL-OPTION...]
 
 link_instance() { # SLOT-FOLDER LINK
     target=$(readlink "$1/$2" 2>/dev/null) || return 0
+    # A slot that was lent to its neighbour has no container of its own.
+    case $target in ../*) return 0 ;; esac
     printf '%s' "${target%%/*}"
 }
 
@@ -49,6 +56,19 @@ remove_others() { # PROJECT SLOT FOLDER KEPT-INSTANCE GRACE
         [ -n "$4" ] && [ "$its" = "$4" ] && continue
         remove_instance "$other" "$its" "$3" "$5"
     done
+}
+
+# The old container is idle: it stops while the next slot is filled. One at a time in each lane, so
+# that no more of them are left than the server has room for.
+stop_behind() {
+    exec 9>>"$root/lock.stopping.$lane"
+    flock -w 600 9 || :
+    # With a redirection behind it, dash would keep our own output open under another number, and
+    # whoever reads that would wait.
+    (
+        exec </dev/null >/dev/null 2>&1
+        remove_others "$project" "$slot" "$folder" "$instance" "$grace"
+    ) &
 }
 
 connections() { ss -xH state connected src "$1" 2>/dev/null | wc -l; }
@@ -115,23 +135,28 @@ undo() {
     rm -f "$answer"
     kept="the old container was not touched"
     [ -z "$port" ] || [ -z "$old" ] || kept="the slot stays out of the rotation, the others serve"
+    [ -z "$neighbour" ] || kept="$neighbour serves in its place"
     fail 10 "$reason; $kept, the new one ($name) is stopped and kept for a look"
 }
 
+# Ports of several slots stand in one file.
 mark_port() { # DOWN-OR-UP
     [ -f "$site" ] || return 0
     grep -q "server 127\.0\.0\.1:${port}[ ;]" "$site" || return 0
-    sed "s/\(server 127\.0\.0\.1:$port\b[^;]*\) down;/\1;/" "$site" >"$site.next"
-    if [ "$1" = down ]; then
-        sed -i "s/\(server 127\.0\.0\.1:$port\b[^;]*\);/\1 down;/" "$site.next"
-    fi
-    replace_file "$site.next" "$site"
-    old=$(nginx_workers)
-    reload_nginx || :
-    limit=$(($(uptime_seconds) + ${drain%.*}))
-    for worker in $old; do
-        while kill -0 "$worker" 2>/dev/null && [ "$(uptime_seconds)" -lt "$limit" ]; do sleep 0.02; done
-    done
+    (
+        flock -w 600 6 || :
+        sed "s/\(server 127\.0\.0\.1:$port\b[^;]*\) down;/\1;/" "$site" >"$site.next"
+        if [ "$1" = down ]; then
+            sed -i "s/\(server 127\.0\.0\.1:$port\b[^;]*\);/\1 down;/" "$site.next"
+        fi
+        replace_file "$site.next" "$site"
+        workers=$(nginx_workers)
+        reload_nginx || :
+        limit=$(($(uptime_seconds) + ${drain%.*}))
+        for worker in $workers; do
+            while kill -0 "$worker" 2>/dev/null && [ "$(uptime_seconds)" -lt "$limit" ]; do sleep 0.02; done
+        done
+    ) 6>>"$root/lock.site"
 }
 
 prepare_slot() {
@@ -145,9 +170,60 @@ prepare_slot() {
     ensure_network "rondo-$project" "$project"
 }
 
-switch_socket() {
-    ln -sfn "$instance/app.sock" "$folder/next.sock"
+switch_socket() { # TARGET
+    ln -sfn "$1" "$folder/next.sock"
     mv -f -T "$folder/next.sock" "$folder/slot.sock"
+}
+
+# In place there is no room for two containers: a neighbour's serves for both while the slot has none.
+lend_slot() {
+    for link in "$sockets/$service"-*/slot.sock; do
+        other=${link%/slot.sock}
+        other=${other##*/}
+        case ${other#"$service"-} in *[!0-9]*) continue ;; esac
+        its=$(link_instance "$sockets/$other" slot.sock)
+        if [ "$other" != "$slot" ] && [ -n "$its" ] && [ -S "$link" ]; then
+            switch_socket "../$other/$its/app.sock"
+            neighbour=$other
+            return 0
+        fi
+    done
+    fail 10 "no other slot of $service serves on this server, so $slot cannot be replaced in place"
+}
+
+# Two wrong answers in a row are one too many; a container that ended needs no second look.
+stays_healthy() {
+    wrong=0
+    limit=$(($(uptime_seconds) + healthy))
+    while [ "$(uptime_seconds)" -lt "$limit" ]; do
+        if ! running "$name"; then
+            reason="the container ended by itself within ${healthy}s of the switch"
+            return 1
+        fi
+        seen=$(ask_gate)
+        if [ "$seen" = "$status" ]; then wrong=0; else wrong=$((wrong + 1)); fi
+        if [ "$wrong" -ge 2 ]; then
+            reason="GET $path answered $seen instead of $status within ${healthy}s of the switch"
+            return 1
+        fi
+        sleep "$interval"
+    done
+}
+
+switch_back() {
+    if [ -n "$port" ]; then
+        mark_port down
+        rm -f "$root/slots/$slot"
+    elif [ -n "$neighbour" ]; then
+        lend_slot
+    elif [ -n "$old" ]; then
+        switch_socket "$old/app.sock"
+    else
+        rm -f "$folder/slot.sock"
+    fi
+    say "event${tab}switched${tab}back"
+    [ -n "$port" ] || drain_socket "$socket" "$drain"
+    undo
 }
 
 fill() {
@@ -155,42 +231,66 @@ fill() {
     shift 8
     host=$1 path=$2 status=$3 successes=$4 interval=$5 timeout=$6 deadline=$7 gate=$8
     shift 8
-    drain=$1 grace=$2 site=$3 logs=$4 project=$5 root=$6
-    shift 7
+    drain=$1 grace=$2 site=$3 logs=$4 project=$5 root=$6 service=$7 replace=$8
+    shift 8
+    healthy=$1 lane=$2
+    shift 3
+    neighbour=
     alone
     folder=$sockets/$slot
     socket=$folder/$instance/app.sock
     answer=$(mktemp)
     if [ -n "$port" ]; then old=$(cat "$root/slots/$slot" 2>/dev/null || :); else old=$(link_instance "$folder" slot.sock); fi
     remove_others "$project" "$slot" "$folder" "$old" "$grace"
-    containers_of "$project" "$slot" | while read -r other _; do keep_assets "$other" "$root" || :; done
     prepare_slot
-    if [ -n "$port" ] && [ -n "$old" ]; then
-        mark_port down
-        remove_others "$project" "$slot" "$folder" "" "$grace"
-    fi
+    containers_of "$project" "$slot" | while read -r container its; do
+        [ -z "$old" ] || [ "$its" != "$old" ] || keep_assets "$container" "$root"
+    done
+    if [ -n "$old" ]; then make_room; fi
     docker run --detach --restart no "$@" >/dev/null || { reason="docker run refused"; undo; }
     say "event${tab}started${tab}$name"
     [ -n "$port" ] || ln -sfn "$instance/app.sock" "$folder/candidate.sock"
     open_gate || undo
-    rm -f "$answer"
     say "event${tab}healthy${tab}$name"
     change_container POST "$name/update" 20 --header 'Content-Type: application/json' \
         --data '{"RestartPolicy":{"Name":"unless-stopped"}}' ||
         { reason="the Docker Engine refused to start it after a reboot" && undo; }
-    if [ -n "$port" ]; then
-        mkdir -p "$root/slots"
-        printf '%s' "$instance" >"$root/slots/$slot.next"
-        replace_file "$root/slots/$slot.next" "$root/slots/$slot"
-        mark_port up
-        say "event${tab}switched${tab}$name"
-        return 0
-    fi
-    switch_socket
+    take_slot
     say "event${tab}switched${tab}$name"
+    [ "$healthy" -eq 0 ] || stays_healthy || switch_back
+    rm -f "$answer"
+    [ -z "$port" ] || return 0
     [ -z "$old" ] || drain_socket "$folder/$old/app.sock" "$drain"
     say "event${tab}drained${tab}$slot"
-    remove_others "$project" "$slot" "$folder" "$instance" "$grace"
+    stop_behind
+}
+
+# A port cannot be shared by two containers, and in place there is no memory for two.
+make_room() {
+    if [ -n "$port" ]; then
+        mark_port down
+    elif [ "$replace" = in_place ]; then
+        lend_slot
+        drain_socket "$folder/$old/app.sock" "$drain"
+        old=
+    else
+        return 0
+    fi
+    remove_others "$project" "$slot" "$folder" "" "$grace"
+    # What it removed was a folder of this slot's; the new one's stays.
+    mkdir -p "$folder/$instance"
+    chmod 0777 "$folder/$instance"
+}
+
+take_slot() {
+    if [ -z "$port" ]; then
+        switch_socket "$instance/app.sock"
+        return 0
+    fi
+    mkdir -p "$root/slots"
+    printf '%s' "$instance" >"$root/slots/$slot.next"
+    replace_file "$root/slots/$slot.next" "$root/slots/$slot"
+    mark_port up
 }
 
 # A worker has no traffic: the old one ends before the new one starts, so that no job runs twice.
@@ -222,6 +322,19 @@ empty() {
     remove_others "$project" "$slot" "$folder" "" "$grace"
     rm -rf "$folder"
     say "event${tab}emptied${tab}$slot"
+}
+
+# Wait for what is being stopped in the background, and see to it that nothing of it is left.
+settle() {
+    project=$1 root=$2 grace=$3
+    shift 3
+    exec 8>>"$root/lock.transaction"
+    flock -w 600 8 || fail 13 "a container does not stop; look at: docker ps"
+    for slot; do
+        folder=$root/sockets/$slot
+        if [ -f "$root/slots/$slot" ]; then kept=$(cat "$root/slots/$slot"); else kept=$(link_instance "$folder" slot.sock); fi
+        [ -z "$kept" ] || remove_others "$project" "$slot" "$folder" "$kept" "$grace"
+    done
 }
 
 tab=$(printf '\t')
