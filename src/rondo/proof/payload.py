@@ -24,7 +24,8 @@ DISTRIBUTIONS: Final = ("locust", "numpy", "pydantic", "pyyaml")
 """What these modules import that Python does not have."""
 LOCK: Final = "requirements.lock"
 _NAME = re.compile(r"([A-Za-z0-9._-]+)==.* \\$")
-_REQUIRED = re.compile(r"[A-Za-z0-9._-]+")
+_REQUIRED = re.compile(r"([A-Za-z0-9._-]+) *(?:\[([^]]*)\])?")
+_EXTRA = re.compile(r"""extra *== *['"]([^'"]+)['"]""")
 
 DOCKERFILE: Final = """\
 FROM python:3.11-slim
@@ -97,14 +98,14 @@ def requirements(lock: str, wanted: Iterable[str]) -> str:
     blocks, wanted = _blocks(lock), tuple(wanted)
     if missing := [name for name in wanted if name not in blocks]:
         raise InputError(f"{LOCK} does not pin {', '.join(missing)}, which load generators need")
-    needed: dict[str, None] = {}
-    left = [_plain(name) for name in wanted]
+    needed: dict[str, set[str]] = {}
+    left: list[tuple[str, frozenset[str]]] = [(_plain(name), frozenset()) for name in wanted]
     while left:
-        name = left.pop()
-        if name in needed or name not in blocks:
+        name, extras = left.pop()
+        if name not in blocks or (name in needed and extras <= needed[name]):
             continue
-        needed[name] = None
-        left += _needs(name)
+        needed.setdefault(name, set()).update(extras)
+        left += _needs(name, needed[name])
     return "".join(blocks[name] for name in sorted(needed))
 
 
@@ -120,19 +121,21 @@ def _blocks(lock: str) -> dict[str, str]:
     return blocks
 
 
-def _needs(name: str) -> Iterator[str]:
-    """Yield what a distribution needs; what is for other systems is not in the lock file."""
+def _needs(name: str, extras: set[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield what a distribution needs, with extras; other systems' is not in the lock file."""
     try:
         required = importlib.metadata.requires(name) or ()
     except importlib.metadata.PackageNotFoundError:
         return
     for each in required:
-        if "extra ==" not in each and (match := _REQUIRED.match(each)):
-            yield _plain(match[0])
+        wanted, match = _EXTRA.findall(each), _REQUIRED.match(each)
+        if match and (not wanted or extras & {_plain(extra) for extra in wanted}):
+            theirs = (match[2] or "").split(",")
+            yield _plain(match[1]), frozenset(_plain(extra) for extra in theirs if extra)
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def modules(source: Path, starts: Iterable[str]) -> dict[str, str]:

@@ -67,8 +67,6 @@ class _Image:
     server: str
     tag: str
     processors: int
-    fetched: bool
-    """Whether the image that it is made from came only for this."""
 
 
 def chosen(inventory: Inventory, text: str) -> tuple[str, ...]:
@@ -112,8 +110,8 @@ def placed(
     """
     place = _Place(loaded, fleet, wish, say)
     with ExitStack() as stack:
-        images = place.build()
         stack.callback(place.take_away)
+        images = place.build()
         port = _free_port()
         count = sum(place.start(stack, image, port) for image in images.values())
         say(f"{count} load generators wait on {', '.join(wish.servers)}")
@@ -171,7 +169,8 @@ class _Place:
         script, step = changing("proof_image"), "make the image of a load generator"
         asked = remote.run(script, tag, BASE, "ask", step=step).stdout.split()
         if asked[-1] == "there":
-            return _Image(remote.name, tag, int(asked[0]), fetched=False)
+            self._removed[remote.name] = self._unwanted(tag)
+            return _Image(remote.name, tag, int(asked[0]))
         self._say(f"{remote.name}: building the image of a load generator, once")
         options = [f"--build-arg={key}={value}" for key, value in arguments]
         said = remote.run(
@@ -181,14 +180,17 @@ class _Place:
             deadline=self._loaded.inventory.settings.build.deadline,
             stdin=context.tar(content),
         ).stdout.split()
-        return _Image(remote.name, tag, int(said[0]), fetched=said[-1] == "fetched")
+        self._removed[remote.name] = self._unwanted(tag, *([BASE] if said[-1] == "fetched" else []))
+        return _Image(remote.name, tag, int(said[0]))
+
+    def _unwanted(self, *images: str) -> str:
+        """Return what is to be removed in the end; the base only where it came for this."""
+        return "" if self._wish.keep_image else " ".join(images)
 
     def start(self, stack: ExitStack, image: _Image, port: int) -> int:
         """Start the generators of one server; return how many they are."""
         theirs = stack.enter_context(self._fleet.connection(image.server).reverse(port))
         processes = self._wish.processes or image.processors
-        keep = () if self._wish.keep_image else (image.tag, *((BASE,) if image.fetched else ()))
-        self._removed[image.server] = " ".join(keep)
         self._holds.append(
             self._fleet[image.server].hold(
                 changing("proof_worker"),
@@ -240,7 +242,7 @@ class _Place:
 
 
 def _container(processes: int) -> tuple[str, ...]:
-    """Return how a generator is kept: it may ask for pages, and no more."""
+    """Return how a container of generators is run: it may ask for pages, and no more."""
     return (
         "--network=host",
         "--read-only",
@@ -250,6 +252,5 @@ def _container(processes: int) -> tuple[str, ...]:
         f"--memory={_MEMORY * processes}m",
         f"--cpus={processes}",
         f"--pids-limit={64 * processes + 64}",
-        "--ulimit=nofile=65536:65536",
         "--log-opt=max-size=1m",
     )

@@ -22,5 +22,12 @@ was=fetched
 if docker image inspect "$base" >/dev/null 2>&1; then
     was=kept
 fi
-docker build --quiet --tag "$tag" --label rondo.proof=image "$@" - >&2
+# A build that fails leaves nothing but what the engine itself keeps.
+if ! said=$(docker build --force-rm --tag "$tag" --label rondo.proof=image "$@" - 2>&1); then
+    last=$(printf '%s\n' "$said" | sed -n 's/^ ---> \([0-9a-f]\{12\}\)$/\1/p' | tail -n 1)
+    if [ -n "$last" ] && [ "$(docker image inspect --format '{{len .RepoTags}}' "$last")" = 0 ]; then
+        docker rmi "$last" >/dev/null 2>&1 || :
+    fi
+    fail 1 "$said"
+fi
 echo "$was"
