@@ -66,7 +66,11 @@ def test_counters_are_no_longer_shared() -> None:
 
 def test_every_server_block_offers_tls_1_0() -> None:
     text = siteedits.old_tls(SITE)
-    assert text.count("ssl_protocols TLSv1 TLSv1.2 TLSv1.3;") == SITE.count("ssl_protocols ") > 1
+    assert (
+        text.count("ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;")
+        == SITE.count("ssl_protocols ")
+        > 1
+    )
     assert text.count("@SECLEVEL=0;") == SITE.count("ssl_ciphers ")
 
 

@@ -4,6 +4,7 @@
 #   heal PROJECT                        put all of it back, wait until the site is whole, say so
 #   mend PROJECT                        the same, but only after a fault that nobody took away
 #   configure PROJECT                   take the site file on stdin
+#   old_tls PROJECT                     the same, and offer TLS 1.0 also where no site is named
 #   workers PROJECT NUMBER              let Nginx have so many workers
 #   certify PROJECT SITE                take chain and key on stdin
 #   kill PROJECT SLOT                   SIGKILL to its container
@@ -65,7 +66,7 @@ prepare() {
 keep() {
     rm -rf "$kept"
     mkdir -p "$kept"
-    cp -p "$site" "$kept/site.conf"
+    cp -a /etc/nginx/conf.d "$kept/conf.d"
     cp -p /etc/nginx/nginx.conf "$kept/nginx.conf"
     cp -a "$root/tls" "$kept/tls"
     for link in "$root"/sockets/*/slot.sock; do
@@ -95,7 +96,7 @@ heal() {
 
 restore() {
     docker ps --all --quiet --filter "label=$label" | xargs -r docker rm --force >/dev/null
-    cp -p "$kept/site.conf" "$site"
+    cp -p "$kept"/conf.d/* /etc/nginx/conf.d/
     cp -p "$kept/nginx.conf" /etc/nginx/nginx.conf
     cp -p "$kept"/tls/* "$root/tls/"
     slots | while read -r slot instance id; do restore_slot "$slot" "$instance" "$id"; done
@@ -126,7 +127,7 @@ restore_slot() { # SLOT INSTANCE CONTAINER
 
 # Fails and says what is missing unless all is as it was kept.
 whole() {
-    cmp -s "$site" "$kept/site.conf" || missing "the site's configuration"
+    diff -r /etc/nginx/conf.d "$kept/conf.d" >/dev/null || missing "the site's configuration"
     cmp -s /etc/nginx/nginx.conf "$kept/nginx.conf" || missing "Nginx's configuration"
     diff -r "$root/tls" "$kept/tls" >/dev/null || missing "the certificate"
     systemctl is-active --quiet nginx || missing "Nginx"
@@ -157,6 +158,14 @@ configure() {
     touched
     cat >"$site"
     renew_workers
+}
+
+# The version is agreed on with the default server's settings, before any name is looked at.
+old_tls() {
+    touched
+    sed -i 's/ssl_protocols [^;]*;/ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3; ssl_ciphers DEFAULT:@SECLEVEL=0;/' \
+        /etc/nginx/conf.d/rondo-default.conf
+    configure
 }
 
 workers() { # NUMBER

@@ -108,6 +108,10 @@ def _certified(forge: Callable[[Bench], bytes]) -> Fault:
     return _before(lambda bench: bench.do("certify", bench.site, data=forge(bench)))
 
 
+def _offer_old_tls(bench: Bench) -> None:
+    bench.do("old_tls", data=siteedits.old_tls(bench.configuration).encode())
+
+
 def _run_older(bench: Bench) -> None:
     """Start the container that a release before would start, in the place of one of this one's."""
     for release, record in bench.state.records.items():
@@ -193,7 +197,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "unknown-ca": _certified(lambda bench: bench.certificates.of_a_stranger()),
     "expired": _certified(lambda bench: bench.certificates.expired()),
     "wrong-name": _certified(lambda bench: bench.certificates.of_another_name()),
-    "tls-1.0": _edited(lambda _: siteedits.old_tls),
+    "tls-1.0": _before(_offer_old_tls),
     "no-redirect": _edited(lambda _: siteedits.unredirected),
     "server-missing": _before(lambda bench: bench.do("away")),
     "reloads": _held("reloads", "0.5"),

@@ -138,7 +138,9 @@ def _entry(job: Job, outcome: Outcome | None, error: str) -> Entry:
 
 
 def failing(verdict: Verdict) -> tuple[str, ...]:
-    """Give the checks that say why the verdict is not PASS: the failed ones of a FAIL."""
+    """Give the checks that say why the verdict is not PASS: of a FAIL those that failed."""
+    if verdict.status is Status.PASS:
+        return ()
     return tuple(check.key for check in verdict.checks if check.status is verdict.status)
 
 

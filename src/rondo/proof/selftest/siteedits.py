@@ -67,9 +67,9 @@ def unshared(text: str) -> str:
 
 
 def old_tls(text: str) -> str:
-    """Offer TLS 1.0 as well."""
+    """Offer TLS 1.0 as well; OpenSSL takes no version below one that is left out."""
     text = _replaced(
-        text, re.compile(r"ssl_protocols [^;]+;"), "ssl_protocols TLSv1 TLSv1.2 TLSv1.3;"
+        text, re.compile(r"ssl_protocols [^;]+;"), "ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;"
     )
     return _replaced(text, re.compile(r"ssl_ciphers ([^;]+);"), rf"ssl_ciphers \1:{_OLD_CIPHERS};")
 
