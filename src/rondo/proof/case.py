@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rondo.proof import latency
 from rondo.proof.matching import Match, match
 from rondo.proof.records import Outcome
 from rondo.proof.turns import NONE, Directory, Table, read_log, read_seen
@@ -118,6 +119,11 @@ class Case:
         """Which requests got a whole answer, right or wrong."""
         found: NDArray[np.bool_] = self.rows["outcome"] <= Outcome.WRONG
         return found
+
+    @cached_property
+    def late(self) -> NDArray[np.float64]:
+        """Latencies that are judged, from the intended start, sorted."""
+        return latency.intended(self, latency.judged(self))
 
     @cached_property
     def change(self) -> tuple[float, float] | None:

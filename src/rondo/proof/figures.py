@@ -31,7 +31,7 @@ def figures(case: Case) -> dict[str, float]:
     }
     if case.count:
         which = latency.judged(case)
-        found |= _times("", latency.intended(case, which))
+        found |= _times("", case.late)
         found |= _times("service_", latency.service(case, which))
         found["gap"] = latency.longest_gap(case)[0]
     return found

@@ -51,7 +51,7 @@ def judge(case: Case) -> Finding:
     if not case.count:
         return skipped(KEY, TITLE, _expected(case), "No request was sent.")
     done, trend = delivered(case), _trend(case)
-    found = quantiles(latency.intended(case, latency.judged(case)))
+    found = quantiles(case.late)
     faults = [*_short(case, done), *_falling(case, trend), *_late(case, found)]
     return Finding(
         KEY,
