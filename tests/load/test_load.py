@@ -429,3 +429,21 @@ def test_what_is_wrong_with_the_command_line_is_said_in_a_sentence(
     assert "Traceback" not in ran.stdout
     assert ran.returncode == 2
     assert not (tmp_path / ".rondo").exists()
+
+
+def test_a_distributed_run_that_is_interrupted_loses_no_request_either(tmp_path: Path) -> None:
+    enough = threading.Event()
+
+    def answer(_: Seen) -> Reply:
+        if len(origin.seen) > 60:
+            enough.set()
+        return Reply(pause=0.3)
+
+    with serving(answer) as origin:
+        brief = brief_of(origin.url, rate=40, duration=600, scenario=PLAIN)
+        child = start(tmp_path / "run", brief, "--headless", "--processes", "2")
+        assert enough.wait(60)
+        child.send_signal(signal.SIGINT)
+        driven = finished(tmp_path / "run", brief, child)
+    _agree(driven, origin)
+    assert [report["lost"] for report in driven.reports] == [False, False]

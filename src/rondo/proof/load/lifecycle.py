@@ -157,11 +157,16 @@ def authority_of(brief: Brief) -> str | None:
 def given_run() -> Run:
     """Take the run that another process has prepared."""
     folder = Path(os.environ[RUN_VARIABLE])
+    return Run(folder, given_brief(), Ledger(folder), None)
+
+
+def given_brief() -> Brief:
+    """Read the brief of the run that another process has prepared."""
+    path = Path(os.environ[RUN_VARIABLE]) / "brief.json"
     try:
-        brief = Brief.read(folder / "brief.json")
+        return Brief.read(path)
     except OSError as error:
-        raise InputError(f"{folder} holds no brief: {error.strerror}") from None
-    return Run(folder, brief, Ledger(folder), None)
+        raise InputError(f"There is no brief at {path}: {error.strerror}") from None
 
 
 def own_run(environment: Environment) -> Run:
@@ -192,6 +197,16 @@ def own_run(environment: Environment) -> Run:
         *(run, brief.rate, brief.duration, brief.users),
     )
     return Run(folder, brief, Ledger(folder), attendant)
+
+
+def _known_host(inventory: str | None) -> str | None:
+    """Find out what will be loaded, for the form of the web page."""
+    try:
+        if os.environ.get(RUN_VARIABLE):
+            return given_brief().host
+        return _declared_host(_inventory(inventory))
+    except InputError:
+        return None
 
 
 def _declared_host(loaded: source.Loaded | None) -> str:
@@ -274,6 +289,7 @@ def _options(parser: Any, **_: object) -> None:
 
 def _start(environment: Environment, **_: object) -> None:
     """Lead, or follow the master. Listeners added here hear of the end before Locust's own."""
+    logging.getLogger("locust.runners").addFilter(_is_news)
     events: Any = environment.events
     if isinstance(environment.runner, WorkerRunner):
         follower = Follower(environment)
@@ -292,7 +308,13 @@ def _start(environment: Environment, **_: object) -> None:
     events.test_stop.add_listener(lambda **_: leader.wait())
     events.quitting.add_listener(_end)
     if environment.web_ui:
+        environment.host = environment.host or _known_host(options.inventory)
         tab.add(environment.web_ui, options.web_base_path or "", lambda: leader.shares)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drop a warning that does not hold: users who wait for their moment are spawned at once."""
+    return "spawn rate is very high" not in record.getMessage()
 
 
 def _leave(follower: Follower) -> None:

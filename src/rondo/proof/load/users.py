@@ -202,6 +202,7 @@ def probe(crew: Crew, environment: Environment) -> None:
         while (intended := crew.began + number / PROBES) < crew.end:
             gevent.sleep(max(0.0, intended - crew.clock.now()))
             person.request(ask, intended)
+            person.line.close()
             # What was due while it waited is left out: it asks one thing after the other.
             number = max(number + 1, int((crew.clock.now() - crew.began) * PROBES))
     finally:
