@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from rondo.errors import InputError
+from rondo.secrets import SecretValue
 from rondo.pem import BadFile, read_certificates, read_key
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-
-    from rondo.secrets import SecretValue
 
 SOON = timedelta(days=14)
 """Time before the end of a certificate from which on every deploy warns."""
@@ -77,6 +76,17 @@ def check(certificate: Path, key: Path, names: Sequence[str], now: datetime) -> 
         raise InputError("\n".join(problems))
     warnings = tuple(_warnings(certificate, key, chain[1], now))
     return _described(chain, pair[0], warnings, now)
+
+
+def authority(path: Path, now: datetime) -> Certificate:
+    """Read the certificates by which others are verified; there is no key.
+
+    Raises InputError for a file that is not there or holds none.
+    """
+    chain, problem = _attempt(read_certificates, path)
+    if not chain:
+        raise InputError(problem)
+    return _described(chain, SecretValue(b""), (), now)
 
 
 def _attempt(read: Callable[[Path], T], path: Path) -> tuple[T | None, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from rondo import proof_checks, site_checks
+from rondo import edges, proof_checks, site_checks
 from rondo.inventory import SlotService, StaticService
 from rondo.problems import Problem, close_to
 from rondo.release import servers_of, slot_names
@@ -36,6 +36,7 @@ def check(inventory: Inventory) -> Iterator[Problem]:
     for name, accessory in inventory.accessories.items():
         yield from _accessory(inventory, name, accessory)
     yield from site_checks.check(inventory)
+    yield from edges.check(inventory)
     yield from proof_checks.check(inventory)
     for server in inventory.servers:
         yield from _ports(inventory, server)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rondo import problems
-    from rondo.inventory import Inventory, ServiceBase
+    from rondo.inventory import Inventory, ServiceBase, Site
 
 
 def check(inventory: Inventory, root: Path) -> Iterator[Problem]:
@@ -36,11 +36,7 @@ def _named(inventory: Inventory) -> Iterator[tuple[problems.Path, str]]:
         if server.key:
             yield ("servers", name, "key"), server.key
     for name, site in inventory.sites.items():
-        if site.tls:
-            yield ("sites", name, "tls", "certificate"), site.tls.certificate
-            yield ("sites", name, "tls", "key"), site.tls.key
-        if site.maintenance:
-            yield ("sites", name, "maintenance"), site.maintenance
+        yield from _of_site(name, site)
     for section, owners in (
         ("services", inventory.services),
         ("accessories", inventory.accessories),
@@ -49,6 +45,17 @@ def _named(inventory: Inventory) -> Iterator[tuple[problems.Path, str]]:
             for key, secret in owner.secrets.items():
                 if secret.file:
                     yield (section, name, "secrets", key, "file"), secret.file
+
+
+def _of_site(name: str, site: Site) -> Iterator[tuple[problems.Path, str]]:
+    path = ("sites", name)
+    if site.tls:
+        yield (*path, "tls", "certificate"), site.tls.certificate
+        yield (*path, "tls", "key"), site.tls.key
+        if site.tls.authority:
+            yield (*path, "tls", "authority"), site.tls.authority
+    if site.maintenance:
+        yield (*path, "maintenance"), site.maintenance
 
 
 def _readable(path: problems.Path, file: Path) -> Iterator[Problem]:

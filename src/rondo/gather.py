@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rondo import certificates, context, render, secrets
+from rondo import certificates, context, edges, render, secrets
 from rondo.release import (
     BuiltImage,
     Parts,
@@ -143,6 +143,18 @@ def _certificates(loaded: Loaded) -> dict[str, Certificate]:
     }
 
 
+def _authorities(loaded: Loaded) -> dict[str, Certificate]:
+    """Return what edges verify the servers behind by, where it is not what their system trusts."""
+    if not edges.edges_of(loaded.inventory):
+        return {}
+    now = datetime.datetime.now(datetime.UTC)
+    return {
+        edges.entry_of(name): certificates.authority(loaded.root / site.tls.authority, now)
+        for name, site in loaded.inventory.sites.items()
+        if site.tls and site.tls.authority
+    }
+
+
 def gather(loaded: Loaded, templates: Path) -> Material:
     """Read all that a release of an inventory is made of.
 
@@ -153,8 +165,8 @@ def gather(loaded: Loaded, templates: Path) -> Material:
         source = pool.submit(source_of, loaded)
         asked = pool.submit(_given, loaded)
         contexts = _contexts(loaded, templates)
-        checked = _certificates(loaded)
-        names = [name for name, server in inventory.servers.items() if not server.edge]
+        checked = _certificates(loaded) | _authorities(loaded)
+        gated = [name for name, server in inventory.servers.items() if not server.edge]
         given = asked.result()
         made = {name: each.environment for name, each in given.items()}
         parts = Parts(
@@ -162,9 +174,9 @@ def gather(loaded: Loaded, templates: Path) -> Material:
             environments={name: _folder(name, each) for name, each in made.items()},
             site_configs={
                 name: render.site_config(inventory, name, templates) + _served(checked)
-                for name in names
+                for name in inventory.servers
             },
-            gate_configs={name: render.gate_config(inventory, name, templates) for name in names},
+            gate_configs={name: render.gate_config(inventory, name, templates) for name in gated},
             certificates={name: each.digest for name, each in checked.items()},
             source=source.result(),
         )

@@ -120,6 +120,11 @@ class Layout:
         return f"{self.root}/maintenance"
 
     @property
+    def drained(self) -> str:
+        """File of an edge that lists the servers out of its rotation."""
+        return f"{self.root}/drained"
+
+    @property
     def network(self) -> str:
         """Docker network of the project on each server."""
         return f"rondo-{self.project}"

@@ -20,7 +20,8 @@ VERSION = 1
 def config_texts(project: str, server: ServerRelease) -> dict[str, str]:
     """Return the text of each configuration file of a server, by its path there."""
     layout = Layout(project)
-    return {layout.gate_file: server.gate_config, layout.site_file: server.site_config}
+    both = {layout.gate_file: server.gate_config, layout.site_file: server.site_config}
+    return {path: text for path, text in both.items() if text}
 
 
 def make_record(  # noqa: PLR0913 - what a record tells

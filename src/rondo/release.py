@@ -306,7 +306,8 @@ def _server_release(inventory: Inventory, parts: Parts, server: str) -> ServerRe
             for name, accessory in inventory.accessories.items()
             if accessory.server == server
         ),
-        gate_config=parts.gate_configs[server],
+        # An edge has no slots, and so no gate.
+        gate_config=parts.gate_configs.get(server, ""),
         site_config=parts.site_configs[server],
         certificates=tuple(sorted(parts.certificates.items())),
     )
@@ -332,10 +333,9 @@ def _commands(inventory: Inventory, parts: Parts) -> Iterator[ReleaseCommand]:
 
 def make_release(inventory: Inventory, parts: Parts) -> Release:
     """Return the release that an inventory declares, from what was read for it."""
-    deployed = [name for name, server in inventory.servers.items() if not server.edge]
     return Release(
         project=inventory.project,
-        servers={name: _server_release(inventory, parts, name) for name in deployed},
+        servers={name: _server_release(inventory, parts, name) for name in inventory.servers},
         images=parts.images,
         commands=tuple(_commands(inventory, parts)),
         source=parts.source,

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rondo import nginx, views
+from rondo import edges, nginx, views
 from rondo.context import ContextFile
 from rondo.errors import InputError
 from rondo.inventory import StaticService
@@ -99,7 +99,8 @@ def _common(inventory: Inventory) -> dict[str, object]:
 
 def site_config(inventory: Inventory, server: str, templates: Path) -> str:
     """Return the Nginx file of the project's sites on a server."""
-    sites = views.site_views(inventory, server)
+    edge = inventory.servers[server].edge
+    sites = edges.site_views(inventory) if edge else views.site_views(inventory, server)
     upstreams = {each.name: each for site in sites for each in site.upstreams.values() if each}
     locations = [location for site in sites for location in site.locations]
     values = _common(inventory) | {
@@ -111,6 +112,8 @@ def site_config(inventory: Inventory, server: str, templates: Path) -> str:
         "cache": any(each.action == "assets" and each.site.caches for each in locations),
         "safe_headers": views.SAFE_HEADERS,
         "closed": views.CLOSED,
+        "edge": edge,
+        "edges": () if edge else edges.addresses(inventory),
         "certificate": views.default_certificate(sites),
     }
     return _render(templates, "nginx/site.conf.j2", values)
@@ -162,10 +165,10 @@ def render_all(inventory: Inventory, templates: Path) -> dict[str, bytes]:
     layout = Layout(inventory.project)
     files = {}
     for name, server in inventory.servers.items():
+        folder = f"servers/{name}"
+        site, gate = (Path(path).name for path in (layout.site_file, layout.gate_file))
+        files[f"{folder}/{site}"] = site_config(inventory, name, templates).encode()
         if not server.edge:
-            folder = f"servers/{name}"
-            site, gate = (Path(path).name for path in (layout.site_file, layout.gate_file))
-            files[f"{folder}/{site}"] = site_config(inventory, name, templates).encode()
             files[f"{folder}/{gate}"] = gate_config(inventory, name, templates).encode()
     for name, service in inventory.services.items():
         if service.context is not None:

@@ -62,6 +62,8 @@ class ServerState:
     """Id of the release in force; empty before the first deploy."""
     closed: Mapping[str, str] = field(default_factory=dict)
     """Sites that are closed for maintenance: since when and by whom."""
+    drained: Mapping[str, str] = field(default_factory=dict)
+    """On an edge, servers that are out of its rotation: since when and by whom."""
 
     @property
     def record(self) -> Mapping[str, object]:
@@ -168,6 +170,7 @@ def parse(server: str, text: str) -> ServerState:
         records={key: json.loads(value) for key, value in lines.decoded("record").items()},
         current=lines.of("current").get("release", ""),
         closed=lines.decoded("closed"),
+        drained=lines.of("drained"),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rondo.docker import digest
+from rondo.marks import unmarked
 from rondo.state import RunningContainer, ServerState, text_digest
 
 
@@ -63,6 +64,8 @@ class ServerStatus:
     """Days left, by site."""
     closed: Mapping[str, str] = field(default_factory=dict)
     """Sites that are closed for maintenance: since when and by whom."""
+    drained: Mapping[str, str] = field(default_factory=dict)
+    """Servers that are out of an edge's rotation: since when and by whom."""
 
     @property
     def sound(self) -> bool:
@@ -152,6 +155,7 @@ def summarise(
         drift=tuple(_drift(state, wanted)),
         certificates=certificates,
         closed=state.closed,
+        drained=state.drained,
     )
 
 
@@ -203,7 +207,7 @@ def _drift(state: ServerState, wanted: Sequence[Expected]) -> Iterator[str]:
         there = state.files.get(path)
         if there is None:
             yield f"{path}: is gone"
-        elif text_digest(there) != recorded:
+        elif text_digest(unmarked(there, state.drained)) != recorded:
             yield f"{path}: was edited on the server"
 
 

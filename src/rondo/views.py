@@ -45,6 +45,9 @@ class Upstream:
     keepalive: int
     zone: str
     members: tuple[Member, ...]
+    scheme: str = "http"
+    idle: str = "1s"
+    """How long a connection may lie idle that is kept; shorter than what a backend keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class SiteView:
     caches: bool
     number: int = 1
     """Its place among the inventory's sites: part of the names of variables."""
+    authority: str = ""
+    """On an edge, the file by which it verifies the servers behind it."""
 
     @property
     def tls(self) -> bool:

@@ -96,7 +96,30 @@ LIVE: dict[str, Any] = {
     "proof": {"allow": ["203.0.113.9/24", "2001:db8::/32"]},
 }
 
-EXAMPLES = {"one-name": ONE_NAME, "two-names": TWO_NAMES, "live": LIVE}
+EDGE: dict[str, Any] = {
+    "project": "spread",
+    "servers": {
+        "web-1": {"address": "192.0.2.1", "private_address": "10.0.0.1"},
+        "web-2": {"address": "192.0.2.2", "private_address": "fd00::2"},
+        "edge-1": {"address": "192.0.2.9", "private_address": "10.0.0.9", "edge": True},
+    },
+    "services": {
+        "chat": {"kind": "http", "context": "chat"},
+        "backend": {"kind": "uwsgi", "context": "backend", "health": {"path": "/health"}},
+    },
+    "sites": {
+        "spread": {
+            "server_names": ["spread.example.com"],
+            "tls": {"certificate": "site.pem", "key": "site.key", "authority": "ca.pem"},
+            "routes": {"/": "backend", "/chat/": "chat"},
+            "hsts": {"max_age": "30d"},
+            "maintenance_allow": ["203.0.113.0/24", "2001:db8::1"],
+        },
+        "plain": {"server_names": ["plain.example.com"], "routes": {"/": "backend"}},
+    },
+}
+
+EXAMPLES = {"one-name": ONE_NAME, "two-names": TWO_NAMES, "live": LIVE, "edge": EDGE}
 
 _names = st.from_regex(r"[a-z][a-z0-9]{0,9}(-[a-z]{1,8}){0,2}", fullmatch=True)
 _labels = st.from_regex(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
@@ -111,7 +134,10 @@ _routes = st.builds(
 )
 _durations = st.sampled_from(["10ms", "1500ms", 1, "2s", "1m", "24h"])
 _header_names = st.from_regex(r"X-[A-Za-z][A-Za-z0-9-]{0,20}", fullmatch=True)
-_header_values = st.from_regex(r"[ -#%-~]{1,80}", fullmatch=True)
+# Two braces are what a template that was not rendered would be told by.
+_header_values = st.from_regex(r"[ -#%-~]{1,80}", fullmatch=True).filter(
+    lambda value: "{{" not in value
+)
 
 
 @st.composite
@@ -150,12 +176,16 @@ def _sites(draw: st.DrawFn, names: list[str], services: list[str]) -> dict[str, 
         "headers": draw(st.dictionaries(_header_names, _header_values, max_size=3)),
         "body_size": draw(st.integers(0, 2**40)),
         "timeouts": draw(timeouts),
+        "maintenance_allow": draw(st.sampled_from([[], ["203.0.113.7/24", "2001:db8::1"]])),
     }
     if draw(st.booleans()):
         site["tls"] = {"certificate": "site.pem", "key": "site.key"}
         if draw(st.booleans()):
             site["hsts"] = {"max_age": draw(st.integers(0, 10**8))}
     return site
+
+
+_EDGE = {"edge": {"address": "192.0.2.3", "private_address": "10.0.0.3", "edge": True}}
 
 
 @st.composite
@@ -173,8 +203,9 @@ def inventories(draw: st.DrawFn, version: str | None = None) -> Inventory:
     raw = {
         "project": draw(_names),
         "servers": {
-            "one": {"address": "192.0.2.1", "groups": ["both"]},
-            "two": {"address": "192.0.2.2", "groups": ["both"]},
+            "one": {"address": "192.0.2.1", "private_address": "10.0.0.1", "groups": ["both"]},
+            "two": {"address": "192.0.2.2", "private_address": "10.0.0.2", "groups": ["both"]},
+            **draw(st.sampled_from([{}, _EDGE])),
         },
         "services": services,
         "sites": sites,
