@@ -447,3 +447,37 @@ def test_a_distributed_run_that_is_interrupted_loses_no_request_either(tmp_path:
         driven = finished(tmp_path / "run", brief, child)
     _agree(driven, origin)
     assert [report["lost"] for report in driven.reports] == [False, False]
+
+
+OWN = """
+import locust
+
+class Mine(locust.FastHttpUser):
+    wait_time = locust.constant(0.2)
+
+    @locust.task
+    def look(self):
+        self.client.get("/mine")
+"""
+
+
+def test_users_of_a_locustfile_beside_ours_come_on_top(tmp_path: Path) -> None:
+    own = tmp_path / "mine.py"
+    own.write_text(OWN)
+    with serving() as origin:
+        brief = brief_of(origin.url, rate=50, duration=3, scenario=PLAIN)
+        options = ("-f", f"{LOCUST[4]},{own}", "--host", origin.url, "--users", "3")
+        driven = drive(tmp_path / "run", brief, *options)
+    mine = [seen for seen in origin.seen if seen.path == "/mine"]
+    assert len(mine) > 10
+    assert "x-rondo-run" not in mine[0].headers
+    assert len(driven.rows) == 150
+    assert len(set(driven.rows["user"])) == brief.users
+
+
+def test_a_host_without_an_address_is_said_in_a_sentence(tmp_path: Path) -> None:
+    child = start(tmp_path / "run", brief_of("https://nowhere.invalid"), "--headless")
+    said, _ = child.communicate(timeout=PATIENCE)
+    assert "nowhere.invalid has no address that this machine knows" in said
+    assert "Traceback" not in said
+    assert child.returncode == 2

@@ -12,8 +12,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from rondo.inventory import SlotService, StaticService
-from rondo.objectives import Scenario, Step
+from rondo.proof.visits import default_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from rondo.inventory import Inventory, Site
-    from rondo.objectives import Proof
+    from rondo.inventory import Inventory
+    from rondo.objectives import Proof, Scenario, Step
     from rondo.proof.evidence import Planned
 
 PROBE = "probe"
@@ -167,7 +166,7 @@ def make_brief(  # noqa: PLR0913 - what the inventory cannot know, by name
     rate = ramp[-1][0] if ramp else rate or proof.rate
     duration = math.fsum(seconds for _, seconds in ramp) if ramp else duration or proof.duration
     users = closed or proof.users or max(FEWEST_USERS, math.ceil(rate / 2))
-    declared = proof.scenario or _default_scenario(proof, inventory)
+    declared = proof.scenario or default_scenario(proof, inventory)
     steps, scenarios = _plans(declared)
     brief = Brief(
         run=run,
@@ -187,11 +186,6 @@ def make_brief(  # noqa: PLR0913 - what the inventory cannot know, by name
         closed=closed,
     )
     return replace(brief, steps=_with_shares(brief))
-
-
-def site_of(proof: Proof, inventory: Inventory) -> str | None:
-    """Name the site that is loaded: the one that the proof names, or the first."""
-    return proof.site or next(iter(inventory.sites), None)
 
 
 def kinds(brief: Brief) -> tuple[int, ...]:
@@ -291,30 +285,3 @@ def _with_shares(brief: Brief) -> tuple[StepPlan, ...]:
     return tuple(
         replace(step, share=share) for step, share in zip(brief.steps, shares, strict=True)
     )
-
-
-def _default_scenario(proof: Proof, inventory: Inventory | None) -> dict[str, Scenario]:
-    name = inventory and site_of(proof, inventory)
-    steps = _visits(inventory, inventory.sites[name]) if inventory and name else ()
-    return {"visit": Scenario(steps=tuple(steps) or (Step(get="/", assets=True),))}
-
-
-def _visits(inventory: Inventory, site: Site) -> Iterator[Step]:
-    """Yield the pages and health checks that the site lets its users ask for."""
-    checked = set()
-    for route, name in site.routes.items():
-        service = inventory.services.get(name)
-        if isinstance(service, StaticService):
-            yield Step(get=route, assets=True)
-        elif isinstance(service, SlotService) and name not in checked:
-            health = service.health
-            if site.routes.get(_route_of(site, health.path)) == name:
-                checked.add(name)
-                yield Step(get=health.path, status=health.status)
-
-
-def _route_of(site: Site, path: str) -> str:
-    """Find the route that Nginx takes for a path: the longest that it begins with."""
-    plain = path.partition("?")[0]
-    fitting = [route for route in site.routes if plain.startswith(route) or plain + "/" == route]
-    return max(fitting, key=len, default="")

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import signal
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -21,38 +18,30 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from rondo import source
 from rondo.errors import InputError
-from rondo.objectives import Proof
-from rondo.proof.brief import Brief, make_brief, site_of
 from rondo.proof.load import tab
-from rondo.proof.load.attendant import Attendant
 from rondo.proof.load.crew import GRACE
-from rondo.proof.load.ledger import Ledger
-from rondo.proof.load.share import Follower, Here, There, soon
+from rondo.proof.load.follower import Follower
+from rondo.proof.load.share import Generators, Here, There, soon
+from rondo.proof.load.starting import (
+    RUN_VARIABLE,
+    Run,
+    authority_of,
+    given_run,
+    known_host,
+    own_run,
+)
 from rondo.proof.load.users import SiteUser
-from rondo.units import seconds_of
 
 if TYPE_CHECKING:
     from locust.env import Environment
 
     from rondo.proof.load.live import Share
 
-RUN_VARIABLE: Final = "RONDO_RUN"
 USAGE: Final = 2
 INVALID: Final = 3
 
 _PATIENCE: Final = 5.0
 _log = logging.getLogger("rondo")
-
-
-@dataclass(slots=True)
-class Run:
-    """One run of the load, from its brief to its verdict."""
-
-    folder: Path
-    brief: Brief
-    ledger: Ledger
-    attendant: Attendant | None
-    begun: bool = False
 
 
 class Leader:
@@ -61,10 +50,9 @@ class Leader:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         runner = environment.runner
-        self._generators: Here | There = Here(environment)
+        self._generators: Generators = Here(environment)
         if isinstance(runner, MasterRunner):
             self._generators = There(runner)
-            self._generators.listen()
         self._run: Run | None = None
         self._shares: list[Share] = []
         self._leaving = False
@@ -101,7 +89,12 @@ class Leader:
             raise InputError("No worker has connected yet; start some with --worker, then again")
         run = given_run() if os.environ.get(RUN_VARIABLE) else own_run(self._environment)
         self._environment.stop_timeout = run.brief.timeout + GRACE
-        self._generators.prepare(run.brief, run.ledger, authority_of(run.brief))
+        try:
+            self._generators.prepare(run.brief, run.ledger, authority_of(run.brief))
+        except InputError:
+            if run.attendant:
+                run.attendant.dismiss()
+            raise
         return run
 
     def begin(self) -> None:
@@ -144,125 +137,25 @@ class Leader:
             self.exit_code = INVALID if run.ledger.lost or not run.ledger.sent else 0
 
 
-def authority_of(brief: Brief) -> str | None:
-    """Read the authority that is trusted: workers on other machines do not have its file."""
-    if brief.authority is None:
-        return None
-    try:
-        return Path(brief.authority).read_text(encoding="ascii")
-    except (OSError, ValueError) as error:
-        raise InputError(f"The authority {brief.authority} cannot be read: {error}") from None
-
-
-def given_run() -> Run:
-    """Take the run that another process has prepared."""
-    folder = Path(os.environ[RUN_VARIABLE])
-    return Run(folder, given_brief(), Ledger(folder), None)
-
-
-def given_brief() -> Brief:
-    """Read the brief of the run that another process has prepared."""
-    path = Path(os.environ[RUN_VARIABLE]) / "brief.json"
-    try:
-        return Brief.read(path)
-    except OSError as error:
-        raise InputError(f"There is no brief at {path}: {error.strerror}") from None
-
-
-def own_run(environment: Environment) -> Run:
-    """Make a run folder, call the witnesses and write the brief."""
-    options: Any = environment.parsed_options
-    rate = _number(options.rate, "--rate")
-    duration = _seconds(options.duration)
-    loaded = _inventory(options.inventory)
-    host = environment.host or _declared_host(loaded)
-    run = secrets.token_hex(6)
-    folder = _folder(loaded.root if loaded else Path.cwd(), run)
-    attendant = Attendant(folder, host, loaded.path if loaded else None)
-    found = attendant.ready()
-    brief = make_brief(
-        loaded.inventory.proof if loaded else Proof(),
-        loaded.inventory if loaded else None,
-        run=run,
-        secret=found.get("secret") or "",
-        host=host,
-        addresses=found.get("addresses") or (),
-        authority=found.get("authority"),
-        rate=rate,
-        duration=duration,
-    )
-    brief.write(folder / "brief.json")
-    _log.info(
-        "Run %s: %g requests a second for %g s by %d users",
-        *(run, brief.rate, brief.duration, brief.users),
-    )
-    return Run(folder, brief, Ledger(folder), attendant)
-
-
-def _known_host(inventory: str | None) -> str | None:
-    """Find out what will be loaded, for the form of the web page."""
-    try:
-        if os.environ.get(RUN_VARIABLE):
-            return given_brief().host
-        return _declared_host(_inventory(inventory))
-    except InputError:
-        return None
-
-
-def _declared_host(loaded: source.Loaded | None) -> str:
-    """Take the host from the inventory's site."""
-    site = site_of(loaded.inventory.proof, loaded.inventory) if loaded else None
-    if not loaded or not site:
-        raise InputError("There is no host to load; give one with --host https://...")
-    declared = loaded.inventory.sites[site]
-    return f"{'https' if declared.tls else 'http'}://{declared.server_names[0]}"
-
-
-def _folder(root: Path, run: str) -> Path:
-    began = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    folder = root / ".rondo" / "runs" / f"{began}-{run}"
-    folder.mkdir(mode=0o700, parents=True)
-    return folder
-
-
-def _inventory(selection: str | None) -> source.Loaded | None:
-    """Load the inventory; none is needed to load a host, but one that is named must be there."""
-    chosen = selection or os.environ.get(source.VARIABLE)
-    if not chosen and not Path(source.DEFAULT).exists():
-        return None
-    return source.load(chosen)
-
-
-def _number(value: object, option: str) -> float | None:
-    if value in {None, ""}:
-        return None
-    try:
-        number = float(str(value))
-    except ValueError:
-        number = 0.0
-    if number <= 0:
-        raise InputError(f"{option} {value} is no number above 0")
-    return number
-
-
-def _seconds(value: object) -> float | None:
-    if value in {None, ""}:
-        return None
-    try:
-        return _number(seconds_of(value), "--duration")
-    except ValueError as error:
-        raise InputError(f"--duration {value} {error}") from None
-
-
 class OwnClock(LoadTestShape):
     """Ends a run by its own clock; Locust's own --run-time runs short."""
 
     leader: Leader | None = None
 
     def tick(self) -> tuple[int, float, list[type[User]] | None] | None:
-        """Say what Locust must spawn, or that the run is over."""
+        """Say what Locust must spawn, or that the run is over.
+
+        Users of locustfiles beside ours come on top: as many as --users says, or one of each kind.
+        """
         wanted = self.leader.tick() if self.leader else None
-        return (*wanted, [SiteUser]) if wanted else None
+        if not wanted or not self.runner:
+            return None
+        users, rate = wanted
+        others = [each for each in self.runner.user_classes if each is not SiteUser]
+        SiteUser.fixed_count = users if others else 0
+        options: Any = self.runner.environment.parsed_options
+        more = (options.num_users or len(others)) if others else 0
+        return users + more, rate + more, [SiteUser, *others]
 
 
 def install(events: Any) -> None:
@@ -308,7 +201,7 @@ def _start(environment: Environment, **_: object) -> None:
     events.test_stop.add_listener(lambda **_: leader.wait())
     events.quitting.add_listener(_end)
     if environment.web_ui:
-        environment.host = environment.host or _known_host(options.inventory)
+        environment.host = environment.host or known_host(options.inventory)
         tab.add(environment.web_ui, options.web_base_path or "", lambda: leader.shares)
 
 

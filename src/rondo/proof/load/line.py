@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from gevent.monkey import get_original
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
+from rondo.errors import InputError
 from rondo.proof.records import Wire
 
 if TYPE_CHECKING:
@@ -82,7 +83,11 @@ def _resolved(
     target: tuple[str, int], *, alone: bool
 ) -> Sequence[tuple[socket.AddressFamily, tuple[str, int]]]:
     """Look an address up once, so that the name service is no part of any latency."""
-    found = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)
+    except OSError as error:
+        message = f"{target[0]} has no address that this machine knows ({error.strerror})"
+        raise InputError(f"{message}; check --host") from None
     family = found[0][0]
     same = [(family, (str(each[4][0]), target[1])) for each in found if each[0] == family]
     return same if alone else same[:1]
@@ -90,7 +95,11 @@ def _resolved(
 
 def tls_context(authority: str | None) -> ssl.SSLContext:
     """Make the one context that all users share: chain and host name are always verified."""
-    context = ssl.create_default_context(cadata=authority)
+    try:
+        context = ssl.create_default_context(cadata=authority)
+    except ssl.SSLError as error:
+        message = f"The authority is no certificate in PEM form ({error.reason})"
+        raise InputError(f"{message}; check proof.authority") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import gevent
 from gevent.event import Event
 
-from rondo.proof.brief import Brief
 from rondo.proof.load.crew import GRACE, Clock, Crew, Orders
 from rondo.proof.load.users import SiteUser, start_probe
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
     from locust.runners import MasterRunner
 
+    from rondo.proof.brief import Brief
     from rondo.proof.load.ledger import Ledger
 
 ORDERS: Final = "rondo_orders"
@@ -53,6 +53,8 @@ _log = logging.getLogger("rondo")
 class Generators(Protocol):
     """The load generators of a run, wherever they are."""
 
+    lead: float
+    """Seconds from all users being there to the beginning."""
     over: Event
     """Set once all have handed over everything, or were lost."""
 
@@ -139,7 +141,7 @@ class There:
     _last_moment: float = math.inf
     _brief: Brief | None = None
 
-    def listen(self) -> None:
+    def __post_init__(self) -> None:
         """Hear what workers say."""
         for kind, listener in ((READY, self._ready), (ROWS, self._rows), (DONE, self._done)):
             self.runner.register_message(kind, listener)
@@ -231,56 +233,6 @@ class There:
         worker.done = True
         if all(each.done for each in self._workers.values()):
             self.over.set()
-
-
-class Follower:
-    """A worker: does as the master says."""
-
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
-        runner: Any = environment.runner
-        self._runner = runner
-        self.crew: Crew | None = None
-        for kind, listener in (
-            (ORDERS, self._orders),
-            (BEGIN, self._begin),
-            (STOP, self._stop),
-        ):
-            self._runner.register_message(kind, listener)
-
-    def _orders(self, msg: Any, **_: object) -> None:
-        data = msg.data
-        brief = Brief.from_plain(data["brief"])
-        if self.crew is None or self.crew.brief.run != brief.run:
-            orders = Orders(brief, data["index"], data["workers"], data["authority"])
-            self.crew = start_crew(orders, self._environment, self._send)
-            gevent.spawn(self._report, self.crew)
-        self._runner.send_message(READY, {"sent": data["sent"], "here": time.time()})
-
-    def _begin(self, msg: Any, **_: object) -> None:
-        if self.crew and not self.crew.begun.is_set():
-            self.crew.clock.correct(msg.data["ahead"])
-            self.crew.begin(msg.data["began"])
-
-    def _stop(self, **_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End before the time."""
-        if self.crew:
-            self.crew.stop()
-
-    def finish(self) -> None:
-        """Hand over the rest, now that all users are gone."""
-        if self.crew:
-            self.crew.finish()
-
-    def _send(self, rows: bytes, texts: list[str]) -> None:
-        self._runner.send_message(ROWS, {"rows": rows, "texts": texts})
-
-    def _report(self, crew: Crew) -> None:
-        crew.finished.wait()
-        self._runner.send_message(DONE, dict(crew.report(self._runner.client_id)))
 
 
 def start_crew(
