@@ -21,12 +21,13 @@ from rondo.roll import pace_of
 from rondo.steps import BuildImage, FillSlot, SendContext
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rondo.fleet import Fleet
     from rondo.inventory import Inventory
     from rondo.source import Loaded
     from rondo.state import ServerState
+    from rondo.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,21 @@ def _needs(intent: Intent, name: str, clock: float) -> Needs:
         ),
         builds=any(isinstance(step, BuildImage) for step in steps),
         services=frozenset(
-            step.slot.container.service for step in steps if isinstance(step, FillSlot)
+            step.slot.container.service
+            for step in steps
+            if isinstance(step, FillSlot) and not step.in_place
         ),
+        parallel=max((len(batch) for batch in _batches(intent.plan, name)), default=1),
     )
+
+
+def _batches(plan: Plan, name: str) -> Iterator[list[Step]]:
+    """Yield what is started beside what runs, at the same time on one server."""
+    for phase in plan.phases:
+        for batch in phase.batches:
+            beside = [step for step in batch if step.server == name]
+            if beside:
+                yield beside
 
 
 def bytes_to_send(intent: Intent, fleet: Fleet) -> dict[tuple[str, str], int]:

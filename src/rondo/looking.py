@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rondo import restore
 from rondo.cluster import everywhere
 from rondo.docker import Container, Instance, container_name, run_options
 from rondo.errors import InputError
@@ -124,10 +125,7 @@ def recorded_container(state: ServerState, service: str) -> Container:
     server: Any = state.record.get("server", {})
     for each in (*server.get("slots", ()), *server.get("workers", ())):
         if service in {each["container"]["service"], each["container"]["name"]}:
-            found = dict(each["container"])
-            for key in ("secrets", "options", "command"):
-                found[key] = tuple(found[key])
-            return Container(**found)
+            return restore.container(each["container"])
     raise InputError(f"the release in force has no service {service!r}; see fab status")
 
 
