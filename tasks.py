@@ -126,7 +126,7 @@ def selftest(_, runs=20, healthy=100, only="", lanes=2, short=False, fresh=False
 
 @task
 def demo(_):
-    """Two servers as containers, the example shop on both, a request through TLS."""
+    """Two servers as containers, the example shop on both, a rolling restart under load."""
     sys.exit(desk.run(desk.demo))
 
 
