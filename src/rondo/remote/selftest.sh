@@ -101,7 +101,7 @@ restore() {
     cp -p "$kept"/tls/* "$root/tls/"
     slots | while read -r slot instance id; do restore_slot "$slot" "$instance" "$id"; done
     if [ -e "$drop_in" ]; then
-        rm -f "$drop_in"
+        rm -f "$drop_in" /etc/faketimerc
         systemctl daemon-reload
         systemctl restart nginx
     elif ! systemctl is-active --quiet nginx; then
@@ -283,8 +283,9 @@ clock() { # OFFSET
     touched
     library=$(echo /usr/lib/*/faketime/libfaketime.so.1)
     mkdir -p "${drop_in%/*}"
-    printf '[Service]\nEnvironment=LD_PRELOAD=%s FAKETIME=%s FAKETIME_DONT_FAKE_MONOTONIC=1\n' \
-        "$library" "$1" >"$drop_in"
+    printf '[Service]\nEnvironment=LD_PRELOAD=%s FAKETIME_DONT_FAKE_MONOTONIC=1\n' "$library" >"$drop_in"
+    # Not by the environment: Nginx empties it, and the library asks again every ten seconds.
+    printf '%s\n' "$1" >/etc/faketimerc
     systemctl daemon-reload
     systemctl restart nginx
 }
