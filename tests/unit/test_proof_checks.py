@@ -208,19 +208,34 @@ def test_a_container_that_no_record_names_is_a_fault() -> None:
     assert "not what the server's release record names" in found.sentence
 
 
-def test_two_releases_of_one_service_are_a_fault_though_each_is_recorded() -> None:
-    evidence = proofs.evidence(stray={"backend-3": proofs.NEW})
+def test_two_releases_in_force_are_a_mixed_cluster_though_each_is_recorded() -> None:
+    evidence = proofs.evidence()
+
+    def enforced(running: Running) -> Running:
+        return replace(running, in_force=proofs.OLD if running.server == "web-1" else proofs.NEW)
+
     expected = evidence.expected
-
-    def changed(running: Running) -> Running:
-        return replace(running, release=proofs.NEW) if running.slot == "backend-3" else running
-
-    before, after = (tuple(map(changed, each)) for each in (expected.before, expected.after))
+    before, after = (tuple(map(enforced, each)) for each in (expected.before, expected.after))
     found = check(
         "one_release", replace(evidence, expected=replace(expected, before=before, after=after))
     )
     assert found.status is FAIL
-    assert "backend runs 2 releases at once" in found.sentence
+    assert f"2 releases in force: {proofs.OLD} on web-1; {proofs.NEW} on web-2" in found.sentence
+
+
+def test_a_slot_that_a_later_release_added_is_no_mixed_cluster() -> None:
+    evidence = proofs.evidence(stray={"backend-3": proofs.NEW})
+    expected = evidence.expected
+
+    def added(running: Running) -> Running:
+        release = proofs.NEW if running.slot == "backend-3" else running.release
+        return replace(running, release=release, in_force=proofs.NEW)
+
+    before, after = (tuple(map(added, each)) for each in (expected.before, expected.after))
+    found = check(
+        "one_release", replace(evidence, expected=replace(expected, before=before, after=after))
+    )
+    assert found.status is PASS
 
 
 def test_a_gap_is_judged_while_the_cluster_changes_and_told_otherwise() -> None:

@@ -66,6 +66,8 @@ class Running:
     """Release that started its container, as the container says it to Nginx; empty without one."""
     recorded: bool
     """Whether that container is the one that the server's release record names."""
+    in_force: str = ""
+    """Release in force on the server, by its record; empty where it was not asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,7 @@ def _running(server: str, service: SlotService, slot: str, state: ServerState) -
         slot=slot,
         release=there.release if tells_release(service) else "",
         recorded=recorded.get(slot) == there.spec,
+        in_force=state.current,
     )
 
 

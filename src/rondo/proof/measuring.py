@@ -1,4 +1,4 @@
-"""`inv prove --versus` and `inv prove --knee` as the operator sees them."""
+"""Comparisons and the search for the knee as the operator sees them."""
 
 from __future__ import annotations
 

@@ -74,18 +74,18 @@ def _unrecorded(case: Case) -> Iterator[Fault]:
 
 
 def _mixed(case: Case) -> Iterator[Fault]:
-    """Hold the slots of a service to one release, which they keep without a change."""
-    service = {(place.server, place.slot): place.service for place in case.places}
-    found: dict[str, dict[str, list[str]]] = {}
+    """Hold all servers to one release in force, which they keep without a change.
+
+    The slots of one server may have been started by several: a release that adds a slot leaves
+    those as they are whose containers it did not change.
+    """
+    found: dict[str, dict[str, None]] = {}
     for each in case.expected.after or case.expected.before:
-        name = service.get((each.server, each.slot))
-        if name and each.release:
-            where = f"{each.server} {each.slot}"
-            found.setdefault(name, {}).setdefault(each.release, []).append(where)
-    for name, by_release in found.items():
-        if len(by_release) > 1:
-            said = (f"{rel} on {phrases.listed(where)}" for rel, where in by_release.items())
-            yield Fault(f"{name} runs {len(by_release)} releases at once: {'; '.join(said)}.")
+        if each.in_force:
+            found.setdefault(each.in_force, {})[each.server] = None
+    if len(found) > 1:
+        said = (f"{release} on {phrases.listed(where)}" for release, where in found.items())
+        yield Fault(f"The cluster has {len(found)} releases in force: {'; '.join(said)}.")
     if not case.change:
         yield from _changed(case)
 

@@ -1,7 +1,7 @@
 """Two runs side by side: their figures with the ratio, their verdicts, one page.
 
 It shows; it proves nothing. The same site measured twice on one machine has differed by a factor
-of two, so what tells releases apart are interleaved windows: `inv prove --versus`.
+of two, so what tells releases apart are interleaved windows: `inv prove --versus A:B`.
 """
 
 from __future__ import annotations
