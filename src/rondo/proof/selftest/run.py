@@ -62,7 +62,6 @@ class Course:
     jobs: deque[Job] = field(default_factory=deque)
     errors: list[RondoError] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _under_way: int = 0
 
     def begin(self) -> None:
         """Find out what is left to do."""
