@@ -65,7 +65,7 @@ class Witnesses:
 
     def observe(self) -> dict[str, ServerState]:
         """Ask each server what runs there; one that cannot be asked is left out."""
-        project = self._aim.loaded.inventory.project
+        project = self._aim.place.project
         found = self._fleet.each(
             lambda remote: cluster.observe(self._fleet, [remote.name], project)[remote.name],
             tuple(self._opened),
