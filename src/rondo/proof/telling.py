@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rondo.proof.report import terminal
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -13,13 +15,9 @@ if TYPE_CHECKING:
 
 def tell(ui: Ui, outcome: Outcome, root: Path) -> int:
     """Print the verdict, and return its exit code."""
-    verdict = outcome.verdict
-    for check in verdict.checks:
-        ui.judged(check.status.value, f"{check.title}: {check.sentence}")
     for note in outcome.evidence.notes:
         ui.warn(note)
-    ui.note("")
-    ui.judged(verdict.status.value, verdict.sentence)
+    terminal.show(ui, outcome.verdict)
     page = outcome.page
     ui.note(f"report: {page.relative_to(root) if page.is_relative_to(root) else page}")
-    return verdict.exit_code
+    return outcome.verdict.exit_code
