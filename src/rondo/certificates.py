@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from rondo.errors import InputError
-from rondo.secrets import SecretValue
 from rondo.pem import BadFile, read_certificates, read_key
+from rondo.secrets import SecretValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
