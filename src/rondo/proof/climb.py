@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -70,6 +71,5 @@ def told(stage: Stage) -> str:
 
 
 def _command(aim: Aim, search: Search, options: Options) -> str:
-    return (
-        f"inv prove --knee --host {aim.host} --rate {search.start:g} --duration {options.seconds:g}"
-    )
+    words = ["inv", "prove", "--knee", "--host", aim.host, "--rate", f"{search.start:g}"]
+    return shlex.join([*words, "--duration", f"{options.seconds:g}"])

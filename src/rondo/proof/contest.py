@@ -1,7 +1,8 @@
-"""`inv prove --versus A:B`: two servers, groups or releases, loaded in turn on the same cluster."""
+"""A comparison as it is made: two servers, groups or releases, loaded in turn, pair by pair."""
 
 from __future__ import annotations
 
+import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -282,8 +283,7 @@ def _plan(run: str, sides: tuple[Contender, Contender], options: Options) -> str
 
 
 def _command(aim: Aim, names: tuple[str, str], options: Options) -> str:
-    rate = f" --rate {options.rate:g}" if options.rate else ""
-    return (
-        f"inv prove --versus {names[0]}:{names[1]} --host {aim.host} --pairs {options.pairs} "
-        f"--duration {options.seconds:g} --connections {options.connections}{rate}"
-    )
+    words = ["inv", "prove", "--versus", ":".join(names), "--host", aim.host]
+    words += ["--pairs", str(options.pairs), "--duration", f"{options.seconds:g}"]
+    words += ["--connections", str(options.connections)]
+    return shlex.join(words + (["--rate", f"{options.rate:g}"] if options.rate else []))

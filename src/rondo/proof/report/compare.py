@@ -1,7 +1,7 @@
 """Two runs side by side: their figures with the ratio, their verdicts, one page.
 
 It shows; it proves nothing. The same site measured twice on one machine has differed by a factor
-of two, so what tells releases apart are interleaved windows: `inv prove --versus A:B`.
+of two, so what tells releases apart are interleaved windows: `inv prove --versus …`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAGE = "compare.html"
 CAVEAT = (
     "Runs made at different times are no comparison: the machine, its neighbours and the network"
     " were not the same. To compare releases or configurations, let them take turns:"
-    " inv prove --versus"
+    " inv prove --versus …"
 )
 
 
