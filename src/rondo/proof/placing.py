@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import rondo
 from rondo import cluster, context
-from rondo.errors import InputError, RondoError
+from rondo.errors import InputError, Interrupted, RondoError
 from rondo.proof import payload
 from rondo.proof.generator import loadtests_of
 from rondo.scripts import changing
@@ -115,7 +115,13 @@ def placed(
         port = _free_port()
         count = sum(place.start(stack, image, port) for image in images.values())
         say(f"{count} load generators wait on {', '.join(wish.servers)}")
-        yield Placed(_master(port, count), count)
+        try:
+            yield Placed(_master(port, count), count)
+        except Interrupted:
+            raise
+        except RondoError:
+            place.last_words()
+            raise
 
 
 def _master(port: int, count: int) -> tuple[str, ...]:
