@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rondo import lab, terminal
 from rondo.deploy import templates_of
-from rondo.errors import EXIT_DONE, EXIT_FAILED, InputError, RondoError
+from rondo.errors import EXIT_DONE, EXIT_FAILED, InputError, RondoError, UsageError
 from rondo.source import Loaded, load
 from rondo.ui import Ui
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 BUILD = "build"
-EXIT_USAGE = 2
-"""Of `inv prove` alone, where 3 means that a proof says nothing."""
 
 
 def run(action: Callable[..., int], *arguments: object, **options: object) -> int:
@@ -172,8 +170,7 @@ def prove(
                 return measuring.measure(ui, Setting(loaded, aim, fleet, ui.note), asked, options)
             outcome = conduct.prove(aim, fleet, options, ui.note)
     except InputError as error:
-        ui.error(str(error))
-        return EXIT_USAGE
+        raise UsageError(str(error)) from None
     return telling.tell(ui, outcome, loaded.root)
 
 

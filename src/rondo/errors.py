@@ -2,6 +2,7 @@
 
 RondoError                 1   a step failed; what was serving still serves
 ├── InputError             3   the inventory, a template, a certificate or a command line is wrong
+│   └── UsageError         2   the same, in a proof, where 3 says that it was not sound
 ├── AccessError            4   a server could not be reached, verified or logged in to
 ├── PreflightError         5   a server is not ready; nothing was touched
 ├── LockedError            6   somebody else is changing the cluster
@@ -31,6 +32,12 @@ class InputError(RondoError):
     """Something the operator wrote is wrong; nothing was touched."""
 
     exit_code = 3
+
+
+class UsageError(InputError):
+    """The same, told by a proof: its code 3 means a run that was not sound."""
+
+    exit_code = 2
 
 
 class AccessError(RondoError):

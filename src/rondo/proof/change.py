@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from rondo.errors import EXIT_DONE, Interrupted, RondoError
+from rondo.errors import EXIT_DONE, InputError, Interrupted, RondoError, UsageError
 from rondo.events import Event, fan_out, journal
 from rondo.proof import telling
 from rondo.proof.conduct import Load, Options, aim_at, generate, interruptible, told, write_brief
@@ -39,8 +39,16 @@ _KINDS: Final[dict[str, MarkKind]] = {
 def proving(session: Session, change: Change, show: Emit) -> int:
     """Make a change under load and judge both; return 0 if it was made and the site held.
 
-    Raises the RondoError of a change that failed, when what the clients saw of it is told.
+    Raises the RondoError of a change that failed, when what the clients saw of it is told, and
+    UsageError if something that was written is wrong.
     """
+    try:
+        return _proving(session, change, show)
+    except InputError as error:
+        raise UsageError(str(error)) from None
+
+
+def _proving(session: Session, change: Change, show: Emit) -> int:
     loaded, ui = session.loaded, session.ui
     aim = aim_at(loaded, names=session.names)
     run = new_run(loaded.root)

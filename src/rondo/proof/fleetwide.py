@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from rondo.errors import InputError
+from rondo.errors import InputError, UsageError
 from rondo.proof import conduct, measuring, placing, telling
 from rondo.proof.aim import aim_at
 from rondo.proof.windowing import Setting
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 
     from rondo.proof.placing import Placed
     from rondo.session import Session
-
-EXIT_USAGE: Final = 2
-"""As of `inv prove`, where 3 means that a proof says nothing."""
-
 
 def run_prove(
     session: Session,
@@ -33,8 +29,7 @@ def run_prove(
     try:
         return _prove(session, host, measuring.Wish(**wish), place, conduct.options(**typed))
     except InputError as error:
-        session.ui.error(str(error))
-        return EXIT_USAGE
+        raise UsageError(str(error)) from None
 
 
 def _prove(
