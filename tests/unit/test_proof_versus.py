@@ -161,21 +161,32 @@ def test_a_side_that_loses_requests_is_not_compared_but_failed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "words"),
+    ("measures", "spoilt", "invalid"),
     [
-        ({"cpu": 0.85}, "The client was the limit, not the site"),
-        ({"lag": 0.02}, "The client was the limit, not the site"),
-        ({"broken": "nothing was sent"}, "Nothing can be said: nothing was sent"),
+        (CLOSED, {"cpu": 0.85}, True),
+        (PACED, {"cpu": 0.85}, True),
+        (PACED, {"lag": 0.02}, True),
+        (CLOSED, {"lag": 0.02}, False),
     ],
-    ids=["processor", "lateness", "no data"],
+    ids=["closed, processor", "paced, processor", "paced, lateness", "closed, lateness"],
 )
-def test_a_window_that_its_client_spoilt_makes_the_comparison_invalid(
-    spoilt: dict[str, object], words: str
+def test_a_client_that_was_too_slow_in_most_windows_of_one_side_makes_the_comparison_invalid(
+    measures: tuple[Measure, ...], spoilt: dict[str, object], *, invalid: bool
 ) -> None:
-    pairs = [Pair("A", window(), window())] * 7 + [Pair("B", window(), window(**spoilt))]
+    good, bad = window(), window(**spoilt)
+    most = [Pair("A", good, bad)] * 5 + [Pair("B", good, good)] * 3
+    contest = versus.judge(NAMES, [(measures, most)], "0")
+    assert (contest.status is Status.INVALID) == invalid
+    assert ("The client was the limit, not the site" in contest.sentence) == invalid
+    few = [Pair("A", good, bad)] * 3 + [Pair("B", good, good)] * 5
+    assert versus.judge(NAMES, [(measures, few)], "0").status is Status.PASS
+
+
+def test_a_window_without_data_makes_the_comparison_invalid() -> None:
+    pairs = [Pair("A", window(), window())] * 7 + [Pair("B", window(), window(broken="no data"))]
     contest = versus.judge(NAMES, [(CLOSED, pairs)], "0")
     assert contest.status is Status.INVALID
-    assert words in contest.sentence
+    assert "Nothing can be said: no data" in contest.sentence
 
 
 BRIEF = Brief(

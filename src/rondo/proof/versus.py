@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from scipy import special
@@ -155,7 +156,7 @@ def judge(
     if loss := _loss(names, rounds, errors):
         return Contest(names, Status.FAIL, loss, ())
     comparisons = tuple(compare(measure, pairs) for kinds, pairs in rounds for measure in kinds)
-    if limit := next((window.client_limit for window in windows if window.client_limit), ""):
+    if limit := _limit(rounds):
         return Contest(
             names, Status.INVALID, f"The client was the limit, not the site: {limit}.", comparisons
         )
@@ -165,6 +166,21 @@ def judge(
         " ".join(sentence(names, each) for each in comparisons),
         comparisons,
     )
+
+
+def _limit(rounds: Sequence[tuple[Sequence[Measure], Sequence[Pair]]]) -> str:
+    """Say what was too much for the client in most windows of a side; empty if nothing was.
+
+    Single bad moments are noise, which the interval shows; a client that is always too slow makes
+    two sides alike that are not. Without a schedule nothing is late.
+    """
+    for measures, pairs in rounds:
+        for windows in ([pair.a for pair in pairs], [pair.b for pair in pairs]):
+            cpu = median(each.cpu for each in windows)
+            lag = 0.0 if Measure.THROUGHPUT in measures else median(each.lag for each in windows)
+            if limit := replace(windows[0], cpu=cpu, lag=lag).client_limit:
+                return limit
+    return ""
 
 
 def _loss(
