@@ -404,7 +404,7 @@ def _prune(applier: Applier, step: steps.Prune, remote: Remote) -> None:
         images |= set(_strings(record.get("images")))
         environments |= set(_strings(record.get("environments")))
     remote.run(
-        changing("assets_prune", "prune"),
+        changing("assets_prune", "prune", "prune_engine"),
         applier.project,
         applier.layout.root,
         "\n".join(sorted(images)),
@@ -412,6 +412,7 @@ def _prune(applier: Applier, step: steps.Prune, remote: Remote) -> None:
         "\n".join(step.releases),
         "\n".join(sorted(applier.material.contexts)),
         "\n".join(sorted(applier.material.certificates)),
+        str(applier.build.cache or ""),
         step=step.title,
         deadline=300,
         survive=True,

@@ -19,6 +19,7 @@ from rondo.interruption import Interruption
 from rondo.release import Recorded, Release
 from rondo.revert import make_revert_plan
 from rondo.roll import pace_of
+from rondo.tidying import tidy
 from rondo.units import seconds_of
 
 if TYPE_CHECKING:
@@ -194,7 +195,9 @@ class _Attempt:
             self.fleet.close()
             raise Interrupted(f"interrupted\n{self._abrupt(course)}") from None
         except RondoError as error:
-            raise type(error)(f"{error}\n{self._answer(course)}") from None
+            told = self._answer(course)
+            tidy(course)
+            raise type(error)(f"{error}\n{told}") from None
 
     def _course(self, plan: Plan, material: Material, *, to_the_end: bool) -> Course:
         applier = Applier(

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from rondo.fleet import Fleet
     from rondo.interruption import Interruption
 
-# A connection carries eight commands at a time, and the lock is one of them.
-AT_ONCE = 7
+# A connection carries eight commands at a time; the lock and the audit log's line are two of them.
+AT_ONCE = 6
 CARRY_DEADLINE = 1800.0
 CHANGING = (FillSlot, StartWorker, EmptySlot, InstallConfig, WriteRecord, EnforceRelease)
 """Steps after which a server is not what it was for its visitors."""

@@ -438,6 +438,11 @@ class BuildSettings(Model):
     """Build on every server in parallel, or once and carry the image to the others."""
     deadline: Seconds = 1800
     """Longest time for one build. Example: 1h"""
+    cache: Annotated[Bytes, Field(le=1024**4)] = 10 * 1024 * MEBIBYTE
+    """Build cache that each server's Docker Engine may keep, for all projects; 0 for any amount.
+
+    Example: 4g
+    """
     mirrors: Mirrors = Mirrors.model_construct()
     """Package mirrors."""
 

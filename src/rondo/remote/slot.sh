@@ -46,7 +46,7 @@ link_instance() { # SLOT-FOLDER LINK
 
 remove_instance() { # CONTAINER-ID INSTANCE FOLDER-OF-SLOT GRACE
     change_container POST "$1/stop?t=$4" "$(($4 + 60))" || :
-    change_container DELETE "$1?force=1" 60 || :
+    change_container DELETE "$1?force=1&v=1" 60 || :
     [ -z "$2" ] || rm -rf "${3:?}/$2"
 }
 

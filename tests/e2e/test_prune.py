@@ -1,0 +1,82 @@
+"""Disk: it does not grow with the number of deploys, not even with those that fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shop import DATA
+
+if TYPE_CHECKING:
+    from shop import Machine, Operator
+
+KEPT = 2
+COUNTS = {
+    "images": "docker image ls --quiet --filter label=rondo.project=shop | sort -u | wc -l",
+    "containers": "docker ps --all --quiet --filter label=rondo.project=shop | wc -l",
+    "volumes": "docker volume ls --quiet | wc -l",
+    "sockets": f"find {DATA}/sockets -mindepth 2 -maxdepth 2 -type d | wc -l",
+    "environments": f"ls {DATA}/environments | wc -l",
+    "releases": f"find {DATA}/releases -mindepth 1 -maxdepth 1 -type d | wc -l",
+    "contexts": f"ls {DATA}/contexts | wc -l",
+    "incoming": f"find {DATA} -maxdepth 1 -name 'incoming*' | wc -l",
+}
+
+
+def footprint(machine: Machine) -> dict[str, int]:
+    """Count all that deploys put on a server."""
+    script = "\n".join(COUNTS.values())
+    return dict(zip(COUNTS, map(int, machine.run(script).split()), strict=True))
+
+
+def change(shop: Operator, mark: str, **backend: object) -> None:
+    """Make a release that needs a new image and a new environment."""
+    shop.edit("examples/shop/backend/mark.txt", mark)
+    service = {"environment": {"DRILL": mark}, **backend}
+    shop.declare({"services": {"backend": service}, "settings": {"keep_releases": KEPT}})
+
+
+def test_disk_does_not_grow_with_the_number_of_deploys(shop: Operator) -> None:
+    machine = shop.machines[0]
+    seen = []
+    for number in range(KEPT + 3):
+        change(shop, f"deploy {number}")
+        shop.fab("-H", "web-1", "deploy")
+        seen.append(footprint(machine))
+    assert seen[-1]["releases"] == KEPT
+    assert seen[-1] == seen[-2] == seen[-3]
+
+
+def test_disk_does_not_grow_with_deploys_that_fail(shop: Operator) -> None:
+    """Each builds an image that nothing will ever run."""
+    machine = shop.machines[0]
+    seen = []
+    for number in range(3):
+        change(shop, f"failure {number}", release_command=["false"])
+        shop.fab("-H", "web-1", "deploy", code=1)
+        seen.append(footprint(machine))
+    assert seen[-1] == seen[-2] == seen[-3]
+
+
+def test_what_an_interrupted_change_left_is_removed(shop: Operator) -> None:
+    machine = shop.machines[0]
+    before = footprint(machine)
+    machine.run(f"mkdir -p {DATA}/sockets/backend-1/0badcafe {DATA}/incoming.dead")
+    change(shop, "leftovers")
+    shop.fab("-H", "web-1", "deploy")
+    after = footprint(machine)
+    assert after["sockets"] == before["sockets"]
+    assert after["incoming"] == 0
+
+
+def test_the_build_cache_has_a_bound(shop: Operator) -> None:
+    used = "docker system df --format '{{.Type}} {{.Reclaimable}}' | sed -n 's|^Build Cache ||p'"
+    used = "docker system df --format '{{.Type}} {{.Reclaimable}}' | sed -n 's/^Build Cache //p'"
+    left = ""
+    for number in range(3):
+        change(shop, f"cache {number}")
+        shop.declare({"settings": {"build": {"cache": "1m"}}})
+        shop.fab("-H", "web-1", "deploy")
+        left = shop.machines[0].run(used)
+        if left.endswith(("kB", "0B")) or float(left.removesuffix("MB")) < 2:
+            return
+    raise AssertionError(f"{left} of build cache are left")
