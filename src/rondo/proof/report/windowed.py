@@ -209,8 +209,8 @@ def _ratios(comparison: Comparison, pairs: Sequence[Pair], names: tuple[str, str
     of, ratio = comparison.measure.of, comparison.ratio
     found = [of(pair.b) / of(pair.a) for pair in pairs]
     low, high = min(*found, ratio.low, 1.0), max(*found, ratio.high, 1.0)
-    room = (high - low) * 0.08 or 0.02
-    y = Linear(low - room, high + room, _HEIGHT, 0)
+    room = max((high / low) ** 0.08, 1.01)
+    y = Logarithmic(low / room, high * room, _HEIGHT, 0)
     x = Linear(0.5, len(pairs) + 0.5, 0, _WIDE)
     band = f"M0 {short(y(ratio.high))}h1000V{short(y(ratio.low))}h-1000z"
     marks = tuple((float(index), str(index)) for index in range(1, len(pairs) + 1))
@@ -220,7 +220,7 @@ def _ratios(comparison: Comparison, pairs: Sequence[Pair], names: tuple[str, str
             title=f"{comparison.measure.title}: {names[1]} / {names[0]}",
             height=_HEIGHT,
             x=Axis("pair", x, marks),
-            y=Axis("ratio", y, _ratio_ticks(low - room, high + room)),
+            y=Axis("ratio", y, _ratio_ticks(y.low, y.high)),
             legend=(
                 Key("one pair", "seen", "dot"),
                 Key("interval of the mean", "bound", "box"),
