@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 import threading
 import time
+from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -46,6 +48,8 @@ class Lane:
     aim: Aim
     fleet: Fleet
     bench: Bench
+    paces: deque[float] = field(default_factory=lambda: deque(maxlen=5))
+    """Usual times of an answer, as the last healthy runs had them."""
     stopping: bool = False
 
     def run(self, job: Job) -> Entry:
@@ -66,7 +70,7 @@ class Lane:
         finally:
             bench.heal()
         entry = _entry(job, outcome, error)
-        if job.row.healthy and outcome:
+        if job.row.healthy and outcome and outcome.verdict.status is Status.PASS:
             self._learn(outcome)
         entry = replace(entry, seconds=round(time.monotonic() - began, 2), load=round(load, 2))
         return self._keep(job.row, entry, outcome)
@@ -95,9 +99,11 @@ class Lane:
             shutil.rmtree(outcome.folder)
 
     def _learn(self, outcome: Outcome) -> None:
+        """Take the median of the last healthy runs: one of them may have met a busy machine."""
         found = service_time(outcome.evidence)
         if found:
-            self.bench = replace(self.bench, service_time=found)
+            self.paces.append(found)
+            self.bench = replace(self.bench, service_time=statistics.median(self.paces))
 
     def _keep(self, row: Row, entry: Entry, outcome: Outcome | None) -> Entry:
         """Keep the files of a run that was wrong; hundreds of right ones would fill the disk."""
