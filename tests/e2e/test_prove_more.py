@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from shop import ended, until
-from test_prove import PATIENT, report, sound, tokens
+from test_prove import PATIENT, report, tokens
 
 if TYPE_CHECKING:
     from shop import Done, Machine, Operator
@@ -52,7 +52,7 @@ def test_load_is_made_on_servers_of_the_inventory_and_nothing_stays_there(
     patient: Operator,
 ) -> None:
     secrets_before = tokens(patient)
-    done = sound(patient, *PLACED, "--duration", "5")
+    done = patient.run(*PLACED, "--duration", "5", code=None)
     told = report(patient)
     names = [each["name"] for each in told["generators"]]
     assert [name[:5] for name in sorted(names)] == ["web-1", "web-2"], done.said
