@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rondo.errors import Interrupted, RondoError
 from rondo.events import Emit, Event
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from rondo.apply import Applier
     from rondo.fleet import Fleet
     from rondo.interruption import Interruption
+
+T = TypeVar("T")
 
 # A connection carries eight commands at a time; the lock and the audit log's line are two of them.
 AT_ONCE = 6
@@ -147,7 +149,7 @@ class Course:
             self._note(self.done, step)
             self.emit(Event("done", step.title, step.server, time.monotonic() - began))
 
-    def _note(self, kept: list[object], what: object) -> None:
+    def _note(self, kept: list[T], what: T) -> None:
         with self._lock:
             kept.append(what)
 

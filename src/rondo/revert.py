@@ -38,7 +38,8 @@ def _known(state: ServerState) -> dict[tuple[str, str], _Known]:
             recorded = server_release(record)
         except (KeyError, TypeError, ValueError):
             continue
-        for each in (*recorded.slots, *recorded.workers):
+        every: tuple[Slot | Worker, ...] = (*recorded.slots, *recorded.workers)
+        for each in every:
             found[each.container.name, each.container.digest] = _Known(each, record)
     return found
 

@@ -108,7 +108,7 @@ def _rounds(
     fills: list[FillSlot], state: ServerState, pace: Pace, outages: list[str]
 ) -> list[tuple[Step, ...]]:
     """Return what one server does at once, one after the other."""
-    found = []
+    found: list[tuple[Step, ...]] = []
     for service, group in groupby(fills, key=lambda step: step.slot.container.service):
         total = _serving(state, service)
         steps = [_paced(step, pace) for step in group]
