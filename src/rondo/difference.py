@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rondo.record import config_texts
 
 if TYPE_CHECKING:
-    from rondo.release import ServerRelease
+    from rondo.release import ServerRelease, Slot, Upkeep, Worker
 
 OWN = "that of the image"
 
@@ -20,7 +20,12 @@ Fields = Mapping[str, Any]
 def _described(server: ServerRelease) -> dict[str, dict[str, Any]]:
     """Return what each container of a server is made of, flat, by its name."""
     found = {}
-    for each in (*server.slots, *server.workers, *server.accessories):
+    every: tuple[Slot | Worker | Upkeep, ...] = (
+        *server.slots,
+        *server.workers,
+        *server.accessories,
+    )
+    for each in every:
         fields: dict[str, Any] = asdict(each)
         flat = {**fields.pop("container"), **fields}
         gate = flat.pop("gate", {})
