@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from rondo import render
+from rondo import edges, render
 from rondo.finding import Finding, run
 from rondo.inventory import StaticService
 from rondo.layout import RUN, Layout
@@ -114,13 +114,16 @@ def _server_cases(inventory: Inventory, files: Mapping[str, bytes]) -> Iterator[
     for name, site in inventory.sites.items():
         if site.tls:
             common[layout.certificate(name)] = common[layout.private_key(name)] = certificate
+            common[layout.certificate(edges.entry_of(name))] = certificate
     common |= {f"{layout.root}/.keep": b"", f"{RUN}/.keep": b"", "/var/log/nginx/.keep": b""}
     for server in inventory.servers:
+        # An edge has no gate.
         origins = {
-            path: f"servers/{server}/{PurePosixPath(path).name}"
+            path: origin
             for path in (layout.site_file, layout.gate_file)
+            if (origin := f"servers/{server}/{PurePosixPath(path).name}") in files
         }
-        if all(origin in files for origin in origins.values()):
+        if origins:
             rendered = {path: files[origin] for path, origin in origins.items()}
             yield Case(f"server-{server}", common | rendered, origins)
 

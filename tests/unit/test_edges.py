@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from house import bare, deployed, inventory, release
 
-from rondo import checks, edges, plan
+from rondo import checks, edges, plan, render, trial
 from rondo.errors import InputError, PreflightError
 from rondo.layout import Layout
 from rondo.marks import alone, balanced, marked, unmarked
@@ -155,3 +156,12 @@ def test_what_is_out_of_rotation_stays_out_when_an_edge_gets_a_new_file() -> Non
 def test_what_no_edge_can_do_is_said(servers: object, server: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         edges_for(inventory(servers=servers), server)
+
+
+def test_the_file_of_an_edge_is_proved_like_those_of_the_others() -> None:
+    declared = inventory(servers=EDGE, sites={"shop": {"tls": {"authority": "ca.pem"}}})
+    files = render.render_all(declared, Path(__file__).parents[2] / "templates")
+    cases = {case.name: case for case in trial.cases(declared, files)}
+    trusted = Layout("shop").certificate("shop.authority")
+    assert trusted.encode() in files["servers/edge-1/rondo-shop.conf"]
+    assert trusted in cases["server-edge-1"].files
