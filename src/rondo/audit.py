@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from rondo import cluster
-from rondo.errors import InputError, Interrupted, LockedError, PreflightError, RondoError
+from rondo.errors import InputError, Interrupted, LockedError, PreflightError
 from rondo.layout import Layout
 from rondo.scripts import changing, script
 
@@ -84,7 +84,7 @@ class _Line:
 
     def _keep(self, remote: Remote, arguments: Sequence[str]) -> None:
         # What is wrong with the server is told by the command itself, or does not concern it.
-        with suppress(RondoError):
+        with suppress(Exception):
             remote.run(
                 changing("audit"),
                 *arguments,
