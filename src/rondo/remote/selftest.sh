@@ -2,7 +2,7 @@
 #
 #   keep PROJECT                        remember how everything is: that is "whole" from now on
 #   heal PROJECT                        put all of it back, wait until the site is whole, say so
-#   mend PROJECT                        the same, but only after a fault that nobody took away
+#   mend PROJECT                        put back what a killed self-test has left, if one was
 #   configure PROJECT                   take the site file on stdin
 #   old_tls PROJECT                     the same, and offer TLS 1.0 also where no site is named
 #   workers PROJECT NUMBER              let Nginx have so many workers
@@ -77,9 +77,11 @@ keep() {
     done >"$kept/slots"
 }
 
-# What a run before was killed in the middle of; without a mark nothing is ours to put back.
+# What a run before was killed in the middle of; without a mark nothing is ours to put back. Others
+# may have deployed since: a deploy puts right what is not as it declares.
 mend() {
-    if [ -e "$kept/touched" ]; then heal; fi
+    if [ -e "$kept/touched" ]; then restore; fi
+    rm -f "$kept/touched"
 }
 
 heal() {
@@ -115,7 +117,7 @@ restore() {
 restore_slot() { # SLOT INSTANCE CONTAINER
     folder=$root/sockets/$1
     if [ -S "$folder/$2/app.sock.real" ]; then mv -f "$folder/$2/app.sock.real" "$folder/$2/app.sock"; fi
-    docker start "$3" >/dev/null
+    docker start "$3" >/dev/null 2>&1 || return 0  # not there any more: the slot is another's
     signal_slots CONT "$1"
     for link in slot candidate; do
         [ "$(readlink "$folder/$link.sock")" = "$2/app.sock" ] && continue

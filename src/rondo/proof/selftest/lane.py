@@ -57,9 +57,8 @@ class Lane:
 
         Raises RondoError if the fault could not be made or the site is not whole afterwards.
         """
+        self._calibrate()
         began = time.monotonic()
-        if job.row.name.startswith("slow-"):
-            self._calibrate()
         bench = self.bench.new(job.number)
         load = 0.0
         try:
@@ -90,7 +89,7 @@ class Lane:
             bench.over.set()
 
     def _calibrate(self) -> None:
-        """Measure what is usual here, unless a healthy run has: slow is slower than that."""
+        """Measure once what is usual here: slow is slower than that. It also warms the site up."""
         if not self.bench.service_time:
             outcome, error = self._prove(self.bench.new(0), CALIBRATION)
             if outcome is None:

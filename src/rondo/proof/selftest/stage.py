@@ -98,8 +98,8 @@ def prepare(lanes: tuple[str, ...], fleet_of: Callable[[Loaded], Fleet], note: N
         if not all(len(state.records) > 1 for state in states.values()):
             _deploy(stage, lanes[0], "older", note)
         _deploy(stage, lanes[0], "newer", note)
-        _on_all(fleet, names, project, "prepare")
-        _on_all(fleet, names, project, "keep")
+        for action in ("prepare", "keep", "heal"):
+            _on_all(fleet, names, project, action)
     return stage
 
 
