@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rondo import bootstrap, certificates, cluster, looking, terminal
+from rondo import bootstrap, certificates, cluster, looking, operations, terminal
 from rondo.apply import new_instance
 from rondo.change import Manner, manner_of
 from rondo.deploy import Intent, bytes_to_send, deploy, faults, intend
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from rondo.change import Outcome
     from rondo.events import Emit
     from rondo.plan import Plan
     from rondo.server import Remote
@@ -197,26 +198,42 @@ def run_deploy(  # noqa: PLR0913 - the command's options
     screen = Screen(session.ui, verbose=verbose)
     manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
 
-    def change(emit: Emit) -> int:
-        return _deploy(session, emit, manner)
-
     if prove:
-        from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
+        return _prove_deploy(session, screen, manner)
+    _deploy(session, fan_out(screen, journal(run_journal(session.loaded.root))), manner)
+    return EXIT_DONE
 
-        return proving(session, change, screen)
-    return change(fan_out(screen, journal(run_journal(session.loaded.root))))
+
+def _prove_deploy(session: Session, screen: Screen, manner: Manner) -> int:
+    """Deploy under load; a proof that fails puts everything back, unless it is asked not to."""
+    from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
+
+    made: list[Outcome] = []
+
+    def change(emit: Emit) -> int:
+        made.append(_deploy(session, emit, manner))
+        return EXIT_DONE
+
+    def back(emit: Emit, reason: str) -> bool:
+        if not made or not made[0].plan:
+            return False
+        inventory = session.loaded.inventory
+        operations.revert(inventory, session.fleet, made[0].states, emit, reason)
+        return True
+
+    return proving(session, change, screen, back if manner.revert else None)
 
 
-def _deploy(session: Session, emit: Emit, manner: Manner) -> int:
+def _deploy(session: Session, emit: Emit, manner: Manner) -> Outcome:
     began = time.monotonic()
     outcome = deploy(session.loaded, session.fleet, session.names, emit, manner)
     if not outcome.plan:
         session.ui.note(nothing_to_do(outcome.states))
-        return EXIT_DONE
+        return outcome
     took = time.monotonic() - began
     names = ", ".join(session.names)
     session.ui.note(f"release {outcome.plan.release} is on {names} ({took:.1f} s)")
-    return EXIT_DONE
+    return outcome
 
 
 def observe_status(session: Session) -> list[ServerStatus]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from rondo.errors import EXIT_DONE, InputError, Interrupted, RondoError, UsageError
+from rondo.errors import EXIT_DONE, EXIT_FAILED, InputError, Interrupted, RondoError, UsageError
 from rondo.events import Event, fan_out, journal
 from rondo.proof import telling
 from rondo.proof.conduct import Load, Options, aim_at, generate, interruptible, told, write_brief
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Change = Callable[["Emit"], int]
 """What is proved: it tells what it does, and returns an exit code."""
+Return = Callable[["Emit", str], bool]
+"""The way back from a change that is done, for a reason; tells whether there was one to go."""
 
 LONGEST: Final = 6 * 3600.0
 """A load that waits for a change would end by itself after so long."""
@@ -36,19 +38,22 @@ _KINDS: Final[dict[str, MarkKind]] = {
 }
 
 
-def proving(session: Session, change: Change, show: Emit) -> int:
+def proving(session: Session, change: Change, show: Emit, back: Return | None = None) -> int:
     """Make a change under load and judge both; return 0 if it was made and the site held.
+
+    A change that is done goes `back` when its proof fails; a run that was not sound proves nothing
+    against it.
 
     Raises the RondoError of a change that failed, when what the clients saw of it is told, and
     UsageError if something that was written is wrong.
     """
     try:
-        return _proving(session, change, show)
+        return _proving(session, change, show, back)
     except InputError as error:
         raise UsageError(str(error)) from None
 
 
-def _proving(session: Session, change: Change, show: Emit) -> int:
+def _proving(session: Session, change: Change, show: Emit, back: Return | None) -> int:
     loaded, ui = session.loaded, session.ui
     aim = aim_at(loaded, names=session.names)
     run = new_run(loaded.root)
@@ -75,7 +80,10 @@ def _proving(session: Session, change: Change, show: Emit) -> int:
     verdict = telling.tell(ui, outcome, loaded.root)
     if failure:
         raise failure
-    if verdict:
+    emit = fan_out(show, journal(run.events))
+    if verdict == EXIT_FAILED and back and back(emit, f"the proof {run.run} failed"):
+        ui.warn("everything is back as it was before; what did not hold under load stands above")
+    elif verdict:
         ui.warn("the change itself is done; what did not hold under load stands above")
     return code or verdict
 

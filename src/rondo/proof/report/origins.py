@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rondo.proof.checks.round_robin import choices
+from rondo.proof.choices import choices
 from rondo.proof.report.runfile import Backend, Reconciled, Releases, Shares, Span, Stranger
 from rondo.proof.turns import split
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rondo.proof.case import Case, Log
-    from rondo.proof.checks.round_robin import Choices
+    from rondo.proof.choices import Choices
     from rondo.proof.report.series import Counts, Floats, Grid
 
 PARTS = 240
