@@ -69,7 +69,8 @@ def addresses(inventory: Inventory) -> tuple[str, ...]:
 
 def servers_behind(inventory: Inventory, site: Site) -> tuple[str, ...]:
     """Return the servers that answer a site, in the inventory's order."""
-    services = (inventory.services[name] for name in site.routes.values())
+    # A route to nobody is told where routes are checked.
+    services = (inventory.services.get(name) for name in site.routes.values())
     running = {
         server
         for service in services

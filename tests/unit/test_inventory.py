@@ -295,7 +295,10 @@ CHECKS = {
     ),
     "group": ("services: {backend: {servers: [web]}}", []),
     "no server": (
-        "servers: {web-1: {edge: true}}",
+        (
+            "servers: {web-1: {edge: true, private_address: 10.0.0.1},"
+            " web-2: {private_address: 10.0.0.2}}"
+        ),
         ["services.queue.servers: runs on no server; edge servers run no services"],
     ),
     "weights": (
@@ -318,7 +321,11 @@ CHECKS = {
         ],
     ),
     "port of Nginx": (
-        "servers: {web-2: {edge: true}}\nservices: {backend: {listen: tcp, first_port: 78}}",
+        (
+            "servers: {web-1: {private_address: 10.0.0.1},"
+            " web-2: {edge: true, private_address: 10.0.0.2}}\n"
+            "services: {backend: {listen: tcp, first_port: 78}}"
+        ),
         ["services.backend.first_port: the port 80 belongs to Nginx on web-1; give another"],
     ),
     "assets everywhere": (

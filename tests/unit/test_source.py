@@ -401,7 +401,7 @@ def test_durations_and_sizes_are_read_in_their_units(tmp_path: Path) -> None:
 def test_anchors_and_merge_keys_are_followed(tmp_path: Path) -> None:
     text = (
         "project: shop\nx-server: &server {address: a.example, port: 2222, user: root}\n"
-        "x-other: &other {user: deploy, edge: true}\n"
+        "x-other: &other {user: deploy, groups: [web]}\n"
         "servers:\n  web-1: *server\n  web-2:\n    <<: [*other, *server]\n    port: 99999\n"
     )
     assert problems(tmp_path, text) == [
