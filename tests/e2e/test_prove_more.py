@@ -109,7 +109,9 @@ def test_no_list_of_processes_and_no_setting_of_a_container_holds_the_secret(
                 break
         (secret,) = set(tokens(patient))
         for machine in patient.machines:
-            told = machine.run("docker inspect $(docker ps -q); ps -ef; cat /proc/*/environ")
+            told = machine.run(
+                "docker inspect $(docker ps -q); ps -ef; cat /proc/*/environ 2>/dev/null || :"
+            )
             assert "rondo-proof-worker" in told
             assert secret not in told
         child.send_signal(signal.SIGINT)
