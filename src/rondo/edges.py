@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rondo import nginx, views
-from rondo.inventory import SlotService, Timeouts
+from rondo.inventory import SlotService
 from rondo.layout import Layout
 from rondo.problems import Problem
 from rondo.release import servers_of
@@ -108,8 +108,9 @@ def _site(inventory: Inventory, number: int, name: str, site: Site) -> EdgeSite:
 def _as_passed_on(site: Site) -> Site:
     """Return a site without what the servers behind do already."""
     timeouts = site.timeouts
-    longer = Timeouts(
-        connect=timeouts.connect, read=timeouts.read + LONGER, send=timeouts.send + LONGER
+    # Checked already; a little over the longest that may be declared is right here.
+    longer = timeouts.model_copy(
+        update={"read": timeouts.read + LONGER, "send": timeouts.send + LONGER}
     )
     return site.model_copy(update={"timeouts": longer, "gzip": False})
 

@@ -83,7 +83,9 @@ def test_a_row_that_is_not_there_is_an_error_that_names_those_that_are() -> None
     ],
 )
 def test_a_run_is_right_if_the_right_check_gave_the_right_verdict(
-    row: Row, entry: Entry, right: bool
+    row: Row,
+    entry: Entry,
+    right: bool,  # noqa: FBT001 - a column
 ) -> None:
     assert matrix.caught(row, entry) is right
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rondo.proof.placing import Placed
     from rondo.session import Session
 
+
 def run_prove(
     session: Session,
     *,
