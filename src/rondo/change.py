@@ -129,7 +129,7 @@ def put_back(
 ) -> Outcome:
     """Return the servers to an earlier state, after a change that was completed.
 
-    Raises RevertError when that does not succeed everywhere.
+    Raises RondoError when that does not succeed everywhere.
     """
     project, names = change.inventory.project, tuple(before)
     with (
