@@ -303,3 +303,16 @@ def test_too_few_load_generators_make_a_run_unsound() -> None:
     evidence = proofs.evidence()
     found = check("sound", replace(evidence, planned=replace(evidence.planned, workers=2)))
     assert found.status is Status.INVALID
+
+
+def test_a_slot_that_was_late_too_unevenly_to_be_sure_is_told_so() -> None:
+    found = check("slow_backend", proofs.evidence(duration=10, slow={"backend-2": 1.14}))
+    assert found.status is PASS
+    assert "No slot was surely 1.1 times slower" in found.sentence
+    assert "Load for longer" in found.sentence
+
+
+def test_slots_that_keep_pace_are_told_with_the_slowest() -> None:
+    found = check("slow_backend", proofs.evidence(duration=20))
+    assert found.status is PASS
+    assert "No slot was 1.1 times slower than the others; the slowest" in found.sentence

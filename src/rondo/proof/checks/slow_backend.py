@@ -59,14 +59,26 @@ def judge(case: Case) -> Finding:
     return Finding(
         KEY,
         TITLE,
-        f"No slot was slower than {limit:g} times the others; the slowest, {worst.place.name},"
-        f" took {worst.factor():.3f} times as long.",
+        _good(worst, limit),
         expected,
         f"{worst.place.name} took {worst.factor():.3f} times as long as the others",
         f"the factor's lower limit (one false alarm in 10,000 runs) may not be over {limit:g}",
         _power(paces, limit, alpha, width),
         tuple(faults),
         tuple(_line(each, alpha) for each in paces),
+    )
+
+
+def _good(worst: Pace, limit: float) -> str:
+    """Tell a slot that kept pace from one that was late too unevenly to be sure of it."""
+    name, factor = worst.place.name, f"{worst.factor():.3f} times as long"
+    if worst.factor() > limit:
+        return (
+            f"No slot was surely {limit:g} times slower than the others: {name} took {factor}, but"
+            " so unevenly that it may be chance. Load for longer to be sure."
+        )
+    return (
+        f"No slot was {limit:g} times slower than the others; the slowest, {name}, took {factor}."
     )
 
 

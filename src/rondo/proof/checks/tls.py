@@ -36,7 +36,7 @@ def judge(case: Case) -> Finding:
     return Finding(
         KEY,
         TITLE,
-        f"All {many(len(found), 'handshake')} were as they must be;"
+        f"TLS was as it must be on {many(len(found), 'server and name', 'servers and names')};"
         f" the certificate is valid for {min(left, default=0):.0f} days more.",
         expected,
         "; ".join(map(_said, found)),
