@@ -13,6 +13,7 @@ import fabric
 
 from rondo import sshconfig
 from rondo import target as targets
+from rondo.blotting import Blotter
 from rondo.errors import InputError, Interrupted, RondoError
 from rondo.server import Remote
 from rondo.ssh import Connection, Options, jumps
@@ -67,6 +68,8 @@ class Fleet:
         self.names: tuple[str, ...] = (*names, *extra)
         self._inventory = inventory
         self._root = root
+        self.redact: Callable[[str], str] = Blotter(inventory, root)
+        """Takes the inventory's secrets out of what the servers say."""
         self._options = _options(inventory, root, flags, note)
         self._lock = threading.RLock()
         self.closed = False

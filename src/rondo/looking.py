@@ -85,7 +85,10 @@ def read_logs(  # noqa: PLR0913 - each is named where it is called
     tail: int,
     flags: Sequence[str],
 ) -> None:
-    """Show the output of containers, merged over all servers, each line with server and slot."""
+    """Show the output of containers, merged over all servers, each line with server and slot.
+
+    The inventory's secrets, as far as they can be had here, are taken out of it.
+    """
     chosen = {name: containers_of(state, service) for name, state in states.items()}
     if not any(chosen.values()):
         known = sorted({each.service for state in states.values() for each in state.containers})
@@ -94,7 +97,7 @@ def read_logs(  # noqa: PLR0913 - each is named where it is called
     def read(remote: Remote) -> None:
         def line(text: str) -> None:
             slot, _, rest = text.partition("\t")
-            show(remote.name, slot, rest)
+            show(remote.name, slot, fleet.redact(rest))
 
         words = log_arguments(chosen[remote.name], tail, flags)
         remote.stream(LOGS, *words, step="logs", on_line=line)

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rondo import cluster
+from rondo.blotting import blotted
 from rondo.change import USUAL, Change, Manner, Outcome, carry_out, put_back, recorded_material
 from rondo.deploy import policy_of
 from rondo.difference import differences
 from rondo.errors import InputError
+from rondo.events import Event, redacted
 from rondo.recorded_plan import (
     find_release,
     make_restart_plan,
@@ -79,7 +81,8 @@ def restart(  # noqa: PLR0913, PLR0917 - where, what and how
         material=lambda plan: recorded_material(inventory.project, plan),
         manner=manner,
     )
-    return carry_out(change, fleet, serving(inventory, names), emit)
+    with blotted(fleet.redact):
+        return carry_out(change, fleet, serving(inventory, names), redacted(emit, fleet.redact))
 
 
 def rollback_plan(inventory: Inventory, states: Mapping[str, ServerState], wanted: str) -> Plan:
@@ -104,12 +107,19 @@ def rollback(  # noqa: PLR0913, PLR0917 - where, what and how
     wanted: str = "",
     manner: Manner = USUAL,
 ) -> Outcome:
-    """Make the servers run a recorded release again; by default the one before.
+    """Make the servers run a recorded release again, by default the one before.
 
-    Raises RondoError: PreflightError and InputError before anything is touched, RemoteError when
-    a step failed.
+    An empty plan means that they do, and nothing was done: no hook, no lock, no line in the audit
+    log. Raises RondoError: PreflightError and InputError before anything is touched, RemoteError
+    when a step failed.
     """
-    intended = intend_rollback(inventory, fleet, names, wanted)
+    chosen = serving(inventory, names)
+    states = cluster.observe(fleet, chosen, inventory.project)
+    intended = rollback_plan(inventory, states, wanted)
+    if not intended:
+        for note in intended.notes:
+            emit(Event("note", note))
+        return Outcome(intended, states)
     identity = intended.release
     change = Change(
         inventory,
@@ -120,7 +130,8 @@ def rollback(  # noqa: PLR0913, PLR0917 - where, what and how
         material=lambda plan: recorded_material(inventory.project, plan),
         manner=manner,
     )
-    return carry_out(change, fleet, serving(inventory, names), emit)
+    with blotted(fleet.redact):
+        return carry_out(change, fleet, chosen, redacted(emit, fleet.redact))
 
 
 def revert(
@@ -138,7 +149,8 @@ def revert(
         plan=lambda states: make_revert_plan(inventory.project, before, states),
         material=lambda plan: recorded_material(inventory.project, plan),
     )
-    return put_back(change, fleet, before, emit)
+    with blotted(fleet.redact):
+        return put_back(change, fleet, before, redacted(emit, fleet.redact))
 
 
 @dataclass(frozen=True, slots=True)

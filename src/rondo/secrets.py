@@ -19,11 +19,11 @@ from rondo.errors import InputError
 from rondo.redaction import HIDDEN, printable, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rondo.inventory import Secret
 
-__all__ = ["Environment", "SecretValue", "environment_files", "redact", "resolve"]
+__all__ = ["Environment", "SecretValue", "environment_files", "known", "redact", "resolve"]
 
 SECRETS_FOLDER = "/run/secrets"
 COMMAND_DEADLINE = 60.0
@@ -99,6 +99,17 @@ def resolve(secrets: Mapping[str, Secret], root: Path) -> dict[str, SecretValue]
     if problems:
         raise InputError("\n".join(problems))
     return {name: answer for name, answer in pairs if isinstance(answer, SecretValue)}
+
+
+def known(secrets: Iterable[Secret], root: Path) -> tuple[SecretValue, ...]:
+    """Get the values of those secrets that can be had on this machine; leave out the others."""
+    # Several owners may share one: a command that asks a vault is run once for all of them.
+    each = {(one.env, one.file, one.command): one for one in secrets}
+    if not each:
+        return ()
+    with ThreadPoolExecutor(min(_WORKERS, len(each))) as pool:
+        answers = list(pool.map(lambda secret: _attempt(secret, root), each.values()))
+    return tuple(answer for answer in answers if isinstance(answer, SecretValue))
 
 
 def _attempt(secret: Secret, root: Path) -> SecretValue | str:

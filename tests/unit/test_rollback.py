@@ -10,9 +10,10 @@ from house import Simulation, deployed, inventory, release
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rondo import steps
+from rondo import cluster, operations, steps
 from rondo.difference import differences
 from rondo.errors import InputError, PreflightError
+from rondo.fleet import Fleet
 from rondo.plan import Policy, make_plan
 from rondo.recorded_plan import (
     find_release,
@@ -21,7 +22,10 @@ from rondo.recorded_plan import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rondo.release import Release
+    from rondo.server import Remote
     from rondo.state import ServerState
 
 NO_POLICY = Policy()
@@ -150,6 +154,27 @@ def test_a_release_is_found_by_a_part_of_its_name_that_only_it_has() -> None:
         find_release(states, "0123456789")
     with pytest.raises(InputError, match=rf"no release is called 'nope'.*{a.id}"):
         find_release(states, "nope")
+
+
+def test_a_rollback_with_nothing_to_do_runs_no_hook_and_takes_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be asked of these servers after they were looked at: no lock, no audit line."""
+    first = release()
+    states = deployed(first)
+    monkeypatch.setattr(cluster, "observe", lambda *_: states)
+    declared = inventory(hooks={"before_deploy": ["touch", "ran"]})
+    names = ("web-1", "web-2")
+
+    class Looked(Fleet):
+        def __getitem__(self, name: str) -> Remote:
+            raise AssertionError(f"{name} was asked for something")
+
+    fleet = Looked(declared, tmp_path, names)
+    outcome = operations.rollback(declared, fleet, names, lambda _: None, first.id)
+    assert not outcome.plan
+    assert (outcome.plan.release, outcome.states) == (first.id, states)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_difference_names_what_changes_and_groups_what_changes_alike() -> None:
