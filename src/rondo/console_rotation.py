@@ -30,8 +30,9 @@ def _set(session: Session, server: str, *, out: bool, deadline: int) -> int:
         changed = rotation.set_rotation(
             inventory, session.fleet, server, out=out, deadline=deadline
         )
+    nothing = "nothing is in flight to it any more" if out else "nothing was done"
     where = "out of the rotation" if out else "in the rotation"
     for edge, really in changed.items():
-        how = ": old workers of Nginx are gone" if really else " already; nothing was done"
+        how = ": old workers of Nginx are gone" if really else f" already; {nothing}"
         session.ui.note(f"{edge}: {server} is {where}{how}")
     return EXIT_DONE

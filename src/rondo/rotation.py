@@ -55,7 +55,8 @@ def set_rotation(
     """Take a server out of the rotation of every edge, or put it back; tell which edges changed.
 
     Returns when the old workers of each edge's Nginx are gone, so that nothing is in flight to the
-    server any more. Raises RemoteError for an edge where that took too long.
+    server any more, also if an earlier call took it out and did not wait so long. Raises
+    RemoteError for an edge where that took too long.
     """
     edges = edges_for(inventory, server)
     purpose = f"{'drain' if out else 'fill'} of {server}"
@@ -106,10 +107,13 @@ def _act(  # noqa: PLR0913 - what is done, where, and for how long
         wanted[server] = said
     there = state.files[layout.site_file]
     text = marked(unmarked(there, {**state.drained, server: ""}), wanted)
-    if text == there and wanted == dict(state.drained):
+    done = text == there and wanted == dict(state.drained)
+    if done and not out:
         return False
+    # An earlier drain may not have waited to the end: what it left in flight is waited for now.
+    scripts = ("workers_ending", "rotation") if done else ("workers", "site", "rotation")
     remote.run(
-        changing("workers", "site", "rotation"),
+        changing(*scripts),
         layout.site_file,
         layout.asset_cache,
         state.facts.nginx_user or "www-data",
@@ -117,8 +121,8 @@ def _act(  # noqa: PLR0913 - what is done, where, and for how long
         "".join(f"{name}\t{said}\n" for name, said in wanted.items()),
         str(round(deadline)),
         step=f"take {server} {'out of' if out else 'into'} the rotation",
-        stdin=text.encode(),
+        stdin=b"" if done else text.encode(),
         deadline=deadline + RELOAD,
         survive=True,
     )
-    return True
+    return not done

@@ -1,5 +1,6 @@
 # After Nginx took a file in which a server is marked or not: remember it, and wait for the end of
-# the old workers, which go on sending to that server what they have begun. Follows workers.sh, site.sh.
+# the old workers, which go on sending to that server what they have begun. Follows workers.sh
+# and site.sh, or workers_ending.sh where the file is as it should be.
 # $4: file with the servers out of rotation  $5: its text  $6: seconds
 # shellcheck shell=sh disable=SC2154
 
