@@ -120,6 +120,8 @@ class Knobs:
     """Release by slot, other than the recorded one."""
     change: bool = False
     """A deploy during the load."""
+    reshaped_from: tuple[int, ...] = ()
+    """Weights of the backend's slots before the deploy, if it gives it another shape."""
     late_old: int = 0
     """Answers of the old release after the end of the deploy."""
     change_factor: float = 1
@@ -232,6 +234,10 @@ class _Run:
             for each in range(turns):
                 mine = here[worker == each]
                 self.first[mine] = _turns(weights * alive, len(mine))
+        if slots > 1 and knobs.reshaped_from:
+            # Nginx is reloaded before the deploy is over.
+            early = here[self.offset[here] < self.change_end - 0.5]
+            self.first[early] = _turns(np.array(knobs.reshaped_from), len(early))
         self._kill(here, slots, weights)
 
     def _weights(self, slots: int) -> NDArray[np.int64]:
@@ -470,8 +476,22 @@ class _Run:
         after = (
             tuple(replace(each, release=NEW) for each in before) if self.knobs.change else before
         )
+        names = ("shop.example.com",)
         return Expected(
-            self.upstreams(), before, after, self.servers, self.knobs.tls, ("shop.example.com",)
+            self.upstreams(), before, after, self.servers, self.knobs.tls, names, self.former()
+        )
+
+    def former(self) -> tuple[Upstream, ...]:
+        given = self.knobs.reshaped_from
+        slots = [f"backend-{number + 1}" for number in range(len(given))]
+        return tuple(
+            replace(
+                each,
+                slots=dict(zip(slots, given, strict=True)),
+                addresses={self.address(slot): slot for slot in slots},
+            )
+            for each in self.upstreams()
+            if given and each.service == "backend"
         )
 
     def workers(self) -> tuple[WorkerReport, ...]:

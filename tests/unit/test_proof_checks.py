@@ -46,6 +46,66 @@ def with_witness(evidence: Evidence, **change: Any) -> Evidence:  # noqa: ANN401
     return replace(evidence, witnesses=(changed, *others))
 
 
+# -- a change of shape
+
+
+@pytest.mark.parametrize("secret", [True, False])
+@pytest.mark.parametrize("witnessed", [True, False])
+@pytest.mark.parametrize(
+    ("replicas", "weights", "before"),
+    [(3, None, (1, 1)), (2, None, (1, 1, 1)), (3, (1, 1, 4), (1, 1, 1)), (2, (3, 1), (1, 1, 2))],
+)
+def test_a_change_of_slots_or_weights_is_judged_from_its_end_on(
+    replicas: int,
+    weights: tuple[int, ...] | None,
+    before: tuple[int, ...],
+    *,
+    witnessed: bool,
+    secret: bool,
+) -> None:
+    found = proofs.evidence(
+        change=True,
+        replicas=replicas,
+        weights=weights,
+        reshaped_from=before,
+        witnessed=witnessed,
+        secret=secret or not witnessed,
+        reloads=2,
+    )
+    verdict = judge(found)
+    assert verdict.status is PASS, verdict.sentence
+    for key in ("everyone", "round_robin", "sticky"):
+        said = [line for line in check(key, found).details if "were changed" in line]
+        assert [line.split(":")[0] for line in said] == ["web-1 backend", "web-2 backend"]
+    unknowing = replace(found, expected=replace(found.expected, former=()))
+    assert judge(unknowing).status is FAIL
+
+
+def test_a_slot_that_a_change_took_away_may_not_answer_after_it() -> None:
+    found = proofs.evidence(change=True, replicas=2, reshaped_from=(1, 1, 1))
+    gone = "unix:/var/lib/rondo/shop/sockets/backend-3/slot.sock"
+    late = first_log(found, {"backend": gone}, len(found.witnesses[0].lines.rows) - 1)
+    assert check("everyone", late).status is FAIL
+    assert "backend-3" in check("everyone", late).sentence
+
+
+def test_a_new_slot_that_never_serves_is_seen_though_the_change_gave_it_its_place() -> None:
+    found = proofs.evidence(change=True, reshaped_from=(1, 1), dead=("backend-3",))
+    assert "backend-3" in check("everyone", found).sentence
+    assert check("round_robin", found).status is FAIL
+
+
+def test_requests_of_others_do_not_count_where_it_is_not_known_when_they_came() -> None:
+    found = proofs.evidence(change=True, reshaped_from=(1, 1), reloads=2)
+    others = {
+        f"unix:/var/lib/rondo/shop/sockets/backend-{slot}/slot.sock": count
+        for slot, count in ((1, 900), (2, 900), (3, 200))
+    }
+    crowded = with_witness(found, others=others)
+    assert check("round_robin", crowded).status is PASS
+    assert "chance" in check("round_robin", crowded).bound
+
+
 # -- lost
 
 

@@ -13,12 +13,16 @@ from rondo.errors import InputError
 from rondo.facts import parse_facts
 from rondo.inventory import Inventory
 from rondo.proof import expect
+from rondo.proof.evidence import Installed, Member
 from rondo.state import RunningContainer, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rondo.proof.evidence import Policy
+
 INVENTORY = Inventory.model_validate(ONE_NAME)
+DECLARED = expect.upstreams(INVENTORY, "shop", ["web-1"])
 
 
 def container(slot: str, **options: Any) -> Container:  # noqa: ANN401
@@ -113,6 +117,56 @@ def test_a_release_is_expected_in_answers_where_our_templates_put_it(
     inventory = Inventory.model_validate(raw)
     (found, *_) = expect.running(inventory, "shop", {"web-1": state("backend-1")})
     assert bool(found.release) is told
+
+
+BACKENDS = "unix:/var/lib/rondo/shop/sockets/backend-{}/slot.sock"
+
+
+def as_installed(*weights: int, policy: Policy = "round_robin") -> tuple[Installed, ...]:
+    """Return the backend's upstream with a slot for each weight, and its frontend's as declared."""
+    (name,) = (each.name for each in DECLARED if each.service == "backend")
+    (front,) = (each for each in DECLARED if each.service == "frontend")
+    members = tuple(Member(BACKENDS.format(n), weight) for n, weight in enumerate(weights, 1))
+    return (
+        Installed(name, policy, members, zone=True),
+        Installed(front.name, "round_robin", tuple(map(Member, front.addresses)), zone=True),
+    )
+
+
+def test_only_what_had_another_shape_before_a_change_is_former() -> None:
+    assert expect.former(DECLARED, {"web-1": as_installed(1, 1, 1)}) == ()
+    assert expect.former(DECLARED, {}) == ()
+    (found,) = expect.former(DECLARED, {"web-1": as_installed(1, 2, 1, 1, policy="random")})
+    assert found.service == "backend"
+    assert found.slots == {"backend-1": 1, "backend-2": 2, "backend-3": 1, "backend-4": 1}
+    assert found.addresses[BACKENDS.format(4)] == "backend-4"
+    assert found.policy == "random"
+
+
+def test_after_a_change_that_failed_the_shape_before_it_is_expected() -> None:
+    expected = expect.expected(INVENTORY, "shop", ["web-1"], {}, {})
+    had = expect.former(DECLARED, {"web-1": as_installed(1, 1)})
+    found = expect.put_back(expected, had)
+    slots = {each.service: list(each.slots) for each in found.upstreams}
+    assert slots == {"frontend": ["frontend-1"], "backend": ["backend-1", "backend-2"]}
+    assert [list(each.slots) for each in found.former] == [["backend-1", "backend-2", "backend-3"]]
+
+
+def test_a_site_is_in_force_where_all_its_services_are_in_whatever_shape() -> None:
+    assert expect.in_force(DECLARED, as_installed(5))
+    assert not expect.in_force(DECLARED, as_installed(5)[:1])
+
+
+def test_a_name_below_a_wildcard_is_the_sites_unless_another_has_just_that() -> None:
+    sites = {
+        "all": TWO_NAMES["sites"]["www"] | {"server_names": ["*.example.com"]},
+        "api": TWO_NAMES["sites"]["api"],
+    }
+    inventory = Inventory.model_validate(TWO_NAMES | {"sites": sites})
+    assert expect.site_of(inventory, "www.example.com") == "all"
+    assert expect.site_of(inventory, "api.example.com") == "api"
+    assert expect.site_of(inventory, "example.com") == ""
+    assert expect.site_of(inventory, "badexample.com") == ""
 
 
 def test_the_site_is_the_declared_one_or_the_first_or_the_one_that_has_the_name() -> None:

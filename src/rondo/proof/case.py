@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rondo.proof import latency
+from rondo.proof import latency, phrases
 from rondo.proof.matching import Match, match
 from rondo.proof.records import Outcome
 from rondo.proof.turns import NONE, Directory, Table, read_log, read_seen
@@ -45,6 +46,13 @@ class Log:
     def last(self) -> NDArray[np.int16]:
         """Place that answered each request."""
         found: NDArray[np.int16] = self.table.last[self.rows["backend"]]
+        return found
+
+    @property
+    def begun(self) -> NDArray[np.float64]:
+        """When Nginx took each request, by the operator's clock."""
+        away = self.witness.clock or 0.0
+        found: NDArray[np.float64] = self.rows["time"] - self.rows["seconds"] - away
         return found
 
     @property
@@ -133,6 +141,35 @@ class Case:
             return None
         ends = [each.at for each in marks if each.kind == "end"]
         return min(each.at for each in marks), max(ends or [each.at for each in marks])
+
+    def since(self, upstream: Upstream) -> float:
+        """Return from when on an upstream must be the declared one, by the operator's clock.
+
+        At once, but where a change was to make it so: then from the end of the change on.
+        """
+        reshaped = (upstream.server, upstream.name) in self._former
+        return self.change[1] if reshaped and self.change else -math.inf
+
+    @cached_property
+    def former_addresses(self) -> frozenset[tuple[str, str]]:
+        """Server and address of each slot that an upstream had before the change."""
+        return frozenset(
+            (each.server, address) for each in self.expected.former for address in each.addresses
+        )
+
+    @cached_property
+    def _former(self) -> frozenset[tuple[str, str]]:
+        return frozenset((each.server, each.name) for each in self.expected.former)
+
+    @cached_property
+    def reshaped(self) -> tuple[str, ...]:
+        """Say of each upstream with another shape before the change from when on it is judged."""
+        return tuple(
+            f"{each.server} {each.service}: its slots, weights or policy were changed; judged from"
+            f" the end of the change on, {phrases.clock(self.since(each))}"
+            for each in self.expected.upstreams
+            if math.isfinite(self.since(each))
+        )
 
     def counters(self, upstream: Upstream) -> int:
         """Return how many Nginx workers count the turns of an upstream on their own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ class Choices:
     clients: NDArray[np.int64]
     """Load generator that sent each request: each has one address."""
     witnessed: bool = True
-    """Whether this is from the server's log."""
+    """Whether all turns are known: from the server's log, with those of others."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,10 +86,15 @@ def _logged(case: Case, index: int, upstream: Upstream, log: Log) -> Choices:
     if change:
         time = log.rows["time"][here] - (log.witness.clock or 0.0)
         here = here[(time < change[0]) | (time > change[1])]
+    # What began before may have been given away by a worker with the former configuration.
+    here = here[log.begun[here] > case.since(upstream)]
     rows = log.rows[here]
     ends = rows["time"]
     witness = log.witness
     others = _others(upstream, witness)
+    # Whether others took their turns before or after the change is not known.
+    untold = bool(others.any()) and math.isfinite(case.since(upstream))
+    others *= not untold
     flying = _EDGES if others.any() else 0
     slack = Slack(
         case.counters(upstream),
@@ -104,6 +110,7 @@ def _logged(case: Case, index: int, upstream: Upstream, log: Log) -> Choices:
         slack,
         others=others,
         clients=_clients(rows["id"]),
+        witnessed=not untold,
     )
 
 
@@ -130,7 +137,7 @@ def _clients(ids: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 def _seen(case: Case, index: int, upstream: Upstream) -> Choices:
     slot = _slots_of(case, index)[case.seen.first[case.rows["seen"]]]
-    here = np.flatnonzero(slot >= 0)
+    here = np.flatnonzero((slot >= 0) & (case.rows["start"] > case.since(upstream)))
     rows = case.rows[here]
     tries = case.seen.tries[rows["seen"]]
     silent = int(np.count_nonzero(case.rows["status"] == 0))

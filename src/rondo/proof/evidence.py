@@ -171,6 +171,8 @@ class Expected:
     tls: bool = True
     names: tuple[str, ...] = ()
     """Server names of the site."""
+    former: tuple[Upstream, ...] = ()
+    """Upstreams that had other slots, weights or another policy before the change, as they were."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from rondo import status, views
 from rondo.errors import InputError
 from rondo.inventory import StaticService, UwsgiService
+from rondo.proof import configuration
 from rondo.proof.evidence import Expected, Running, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rondo.inventory import Inventory, SlotService
+    from rondo.proof.evidence import Installed
     from rondo.state import ServerState
+
+_SOCKET: Final = re.compile(r"/sockets/(?P<slot>[^/]+)/")
 
 
 def site_of(inventory: Inventory, host: str = "") -> str:
@@ -23,12 +29,19 @@ def site_of(inventory: Inventory, host: str = "") -> str:
     """
     sites = inventory.sites
     if host:
-        return next((name for name, site in sites.items() if host in site.server_names), "")
+        exact = (name for name, site in sites.items() if host in site.server_names)
+        below = (name for name, site in sites.items() if _is_below(host, site.server_names))
+        return next(exact, "") or next(below, "")
     name = inventory.proof.site or next(iter(sites), "")
     if name not in sites:
         told = f"proof.site is {name}, which is not under sites" if name else "it has no sites"
         raise InputError(f"the inventory gives nothing to load: {told}; add it there")
     return name
+
+
+def _is_below(host: str, names: Sequence[str]) -> bool:
+    """Tell whether a wildcard among the names covers a host, as it does for Nginx."""
+    return any(host.endswith(name[1:]) for name in names if name.startswith("*."))
 
 
 def servers_of(inventory: Inventory, site: str, names: Sequence[str] = ()) -> tuple[str, ...]:
@@ -77,6 +90,51 @@ def _upstream(inventory: Inventory, server: str, name: str, service: SlotService
         addresses={member.address: member.slot for member in declared.members},
         zone=True,
     )
+
+
+def former(
+    declared: Sequence[Upstream], installed: Mapping[str, Sequence[Installed]]
+) -> tuple[Upstream, ...]:
+    """Return the upstreams that servers had in another shape than the inventory declares."""
+    found = (
+        (each, had)
+        for each in declared
+        for had in installed.get(each.server, ())
+        if had.name == each.name and any(configuration.differences(each, (had,)))
+    )
+    return tuple(_as_it_was(each, had) for each, had in found)
+
+
+def _as_it_was(declared: Upstream, had: Installed) -> Upstream:
+    slots = {each.address: _slot_at(each.address, declared) for each in had.members}
+    return replace(
+        declared,
+        policy=had.policy,
+        slots={slots[each.address]: each.weight for each in had.members},
+        addresses=slots,
+        zone=had.zone,
+    )
+
+
+def _slot_at(address: str, declared: Upstream) -> str:
+    """Name the slot at an address: the inventory does, or its socket's folder."""
+    named = _SOCKET.search(address)
+    return declared.addresses.get(address) or (named["slot"] if named else address)
+
+
+def put_back(found: Expected, had: Sequence[Upstream]) -> Expected:
+    """Expect the shape that upstreams had before a change that failed, and forgive the new one."""
+    before = {(each.server, each.name): each for each in had}
+    return replace(
+        found,
+        upstreams=tuple(before.get((each.server, each.name), each) for each in found.upstreams),
+        former=tuple(each for each in found.upstreams if (each.server, each.name) in before),
+    )
+
+
+def in_force(declared: Sequence[Upstream], installed: Sequence[Installed]) -> bool:
+    """Tell whether a server has every service of a site already, in whatever shape."""
+    return {each.name for each in declared} <= {each.name for each in installed}
 
 
 def running(

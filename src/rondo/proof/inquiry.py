@@ -14,7 +14,7 @@ import numpy as np
 from rondo.events import Event, journal
 from rondo.layout import Layout
 from rondo.objectives import Proof
-from rondo.proof import collect, judge, nginxconf, report, tls, witnesses
+from rondo.proof import collect, expect, judge, nginxconf, report, tls, witnesses
 from rondo.proof.brief import Brief
 from rondo.proof.evidence import Evidence
 from rondo.proof.runs import span
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rondo.fleet import Fleet
     from rondo.proof.aim import Aim
     from rondo.proof.evidence import (
+        Expected,
         Installed,
         Mark,
         Planned,
@@ -104,8 +105,11 @@ class Inquiry:
     def _observe(self) -> dict[str, ServerState]:
         return self._servers.observe() if self._servers else {}
 
-    def conclude(self, *, cut: bool = False) -> Outcome:
-        """Hear the witnesses, judge and report; `cut`: the load was ended before its time."""
+    def conclude(self, *, cut: bool = False, undone: bool = False) -> Outcome:
+        """Hear the witnesses, judge and report.
+
+        `cut`: the load was ended before its time; `undone`: the change that it saw has failed.
+        """
         brief = Brief.read(self.run.brief)
         testimony, after = self._hear(brief.run)
         requests, reports = collect.read_requests(self.run.path)
@@ -121,7 +125,7 @@ class Inquiry:
             ended=ended,
             planned=planned,
             limits=self._proof.limits,
-            expected=self.aim.expected(self.before, after),
+            expected=self._expected(after, undone=undone),
             requests=requests,
             witnesses=testimony,
             marks=tuple(self.marks),
@@ -133,6 +137,12 @@ class Inquiry:
         verdict = judge.judge(evidence)
         page = report.write(self.run.path, evidence, verdict)
         return Outcome(verdict, evidence, self.run.path, page)
+
+    def _expected(self, after: Mapping[str, ServerState], *, undone: bool) -> Expected:
+        """Return what must be seen; after a change that failed, the shape that was there before."""
+        expected = self.aim.expected(self.before, after)
+        had = expect.former(expected.upstreams, self._had()) if self.marks else ()
+        return expect.put_back(expected, had) if undone else replace(expected, former=had)
 
     @property
     def _proof(self) -> Proof:
@@ -153,8 +163,12 @@ class Inquiry:
         return servers.testimony(heard, lines), after
 
     def _installed(self) -> Mapping[str, tuple[Installed, ...]]:
-        """Return the upstreams that each server had before the load; none with a change to come."""
-        if self.marks or not self.aim.loaded:
+        """Return the upstreams that each server must have kept; none with a change to come."""
+        return {} if self.marks else self._had()
+
+    def _had(self) -> Mapping[str, tuple[Installed, ...]]:
+        """Return the upstreams that each server had before the load."""
+        if not self.aim.loaded:
             return {}
         path = Layout(self.aim.loaded.inventory.project).site_file
         return {

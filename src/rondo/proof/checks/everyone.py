@@ -14,11 +14,11 @@ from rondo.proof.sightings import sight
 from rondo.proof.turns import UNKNOWN, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-    from rondo.proof.case import Case
+    from rondo.proof.case import Case, Log
     from rondo.proof.evidence import Upstream
 
 KEY, TITLE = "everyone", "Everyone there"
@@ -48,11 +48,16 @@ def judge(case: Case) -> Finding:
         "no slot of the inventory may be silent that was due for certain; no other may answer",
         _power(case, counts, judged),
         tuple(faults),
-        (*_unloaded(loaded), *_unjudged(case, counts, judged), *_counts(case, counts)),
+        (
+            *_unloaded(loaded),
+            *_unjudged(case, counts, judged),
+            *_counts(case, counts),
+            *case.reshaped,
+        ),
         sightings=tuple(
             sight(
                 "unknown backend",
-                np.flatnonzero(log.last == UNKNOWN),
+                _unknown(case, log),
                 lambda n, log=log: float(log.rows["time"][n]),  # type: ignore[misc]
                 lambda n, log=log: f"{log.server}: {log.texts[log.rows['backend'][n]]} answered",  # type: ignore[misc]
             )
@@ -64,13 +69,22 @@ def judge(case: Case) -> Finding:
 def served(case: Case) -> NDArray[np.int64]:
     """Count the requests that each slot answered; the witness that saw more of it is believed."""
     size = len(case.places)
+    since = np.array([case.since(case.expected.upstreams[p.upstream]) for p in case.places])
     seen = case.seen.last[case.rows["seen"]]
-    found = np.bincount(seen[seen >= 0], minlength=size)
+    found = _tally(seen, case.rows["start"], since)
     logged = np.zeros(size, np.int64)
     for log in case.logs:
-        last = log.last
-        logged += np.bincount(last[last >= 0], minlength=size)
+        logged += _tally(log.last, log.begun, since)
     return np.maximum(found, logged)
+
+
+def _tally(
+    places: NDArray[np.int16], begun: NDArray[np.float64], since: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Count by place what began when the place was to serve."""
+    here = places >= 0
+    places, begun = places[here], begun[here]
+    return np.bincount(places[begun > since[places]], minlength=len(since))
 
 
 def due(upstream: Upstream, total: int, workers: int) -> bool:
@@ -117,7 +131,7 @@ def _silent(case: Case, counts: NDArray[np.int64], judged: list[int]) -> Iterato
     for index in judged:
         upstream, mine = case.expected.upstreams[index], _here(case, index, counts)
         total = sum(mine.values())
-        if not total:
+        if not total and math.isinf(case.since(upstream)):
             yield from _unreached(case, upstream, counts)
         elif due(upstream, total, case.counters(upstream)):
             silent = [case.places[n].slot for n, count in mine.items() if not count]
@@ -162,12 +176,11 @@ def _chains(case: Case) -> set[tuple[str, str]]:
     """Return each server with each list of addresses that it named; strange servers once."""
     found = set()
     for log in case.logs:
-        table = log.table
-        found |= {
-            (log.server, log.texts[n]) for n in _numbers(log.rows["backend"], table.last, UNKNOWN)
-        }
-    seen = case.seen
-    for n in np.unique(case.rows["seen"]):
+        numbers = np.unique(log.rows["backend"][_unknown(case, log)])
+        found |= {(log.server, log.texts[n]) for n in numbers}
+    seen, rows = case.seen, case.rows
+    former = _former(case, (_named(text) for text in case.texts))
+    for n in np.unique(rows["seen"][~(former[rows["seen"]] & _early(case, rows["start"]))]):
         server, _, rest = case.texts[n].partition(";")
         if server and server not in case.expected.servers:
             found.add((server, ""))
@@ -176,10 +189,37 @@ def _chains(case: Case) -> set[tuple[str, str]]:
     return found
 
 
-def _numbers(column: NDArray[np.uint16], table: NDArray[np.int16], value: int) -> NDArray[np.int64]:
-    """Return the numbers of texts that occur and mean the value."""
-    occurs = np.bincount(column, minlength=len(table)) > 0
-    return np.flatnonzero(occurs & (table == value))
+def _unknown(case: Case, log: Log) -> NDArray[np.int64]:
+    """Return the lines of answers by no slot; one that a change removed was one before its end."""
+    former = _former(case, ((log.server, text) for text in log.texts))[log.rows["backend"]]
+    return np.flatnonzero((log.last == UNKNOWN) & ~(former & _early(case, log.begun)))
+
+
+def _early(case: Case, begun: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell what began before the end of the change."""
+    found: NDArray[np.bool_] = begun <= (case.change[1] if case.change else -math.inf)
+    return found
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Return the server and the addresses that the header has."""
+    server, chain, *_ = (*text.split(";"), "", "")
+    return server, chain
+
+
+def _former(case: Case, said: Iterable[tuple[str, str]]) -> NDArray[np.bool_]:
+    """Tell which texts name but slots of the inventory, and such as there were before a change."""
+    return np.array(
+        [
+            any((server, each) in case.former_addresses for each in split(chain))
+            and all(
+                case.directory.knows(server, each) or (server, each) in case.former_addresses
+                for each in split(chain)
+            )
+            for server, chain in said
+        ],
+        np.bool_,
+    )
 
 
 def _unloaded(loaded: Mapping[str, int]) -> Iterator[str]:

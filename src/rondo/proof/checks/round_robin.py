@@ -59,7 +59,7 @@ def _configured(case: Case) -> Iterator[str]:
 
 def _by_turns(found: Choices, tests: int) -> Iterator[Fault]:
     if not found.witnessed:
-        # The log was not read, so turns that others took are not known: only chance bounds it.
+        # Turns that others took are not known, or not when: only chance bounds it.
         yield from _by_chance(found, tests)
         return
     shared, bound = found.shares, found.slack.bound
@@ -189,6 +189,7 @@ def _details(case: Case, every: list[Choices]) -> Iterator[str]:
         foreign = f", {number(each.others.sum())} of others counted in" if each.others.any() else ""
         yield f"{each.where}: took {_counted(each)}, due {due}{foreign}"
     yield from _cluster(every)
+    yield from case.reshaped
     yield from (
         f"{log.server}: the installed configuration was not read"
         for log in case.logs

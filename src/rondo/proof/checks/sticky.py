@@ -76,7 +76,7 @@ def judge(case: Case) -> Finding:
         f" {phrases.share(_limit(every[0]))} of next requests may come back to the same slot",
         _power(every),
         tuple(faults),
-        tuple(_line(each) for each in every),
+        (*(_line(each) for each in every), *case.reshaped),
     )
 
 
@@ -86,7 +86,8 @@ def _all(case: Case) -> Iterator[Users]:
         if upstream.policy == "ip_hash" or len(upstream.slots) < 2:
             continue
         numbers = np.array([p.upstream == index for p in case.places] + [False, False])
-        yield _users(case, upstream, np.flatnonzero(numbers[place]))
+        settled = case.rows["start"] > case.since(upstream)
+        yield _users(case, upstream, np.flatnonzero(numbers[place] & settled))
 
 
 def _users(case: Case, upstream: Upstream, here: NDArray[np.int64]) -> Users:

@@ -76,7 +76,8 @@ def strangers(case: Case) -> tuple[Stranger, ...]:
     counted: Counter[tuple[str, str]] = Counter()
     for server, chain, count in _chains(case):
         for address in set(split(chain)):
-            if not case.directory.knows(server, address):
+            known = case.directory.knows(server, address)
+            if not known and (server, address) not in case.former_addresses:
                 counted[server, address] += count
     return tuple(
         Stranger(server=server, address=address, requests=count)
