@@ -16,11 +16,14 @@ import numpy as np
 import pytest
 from inventories import ONE_NAME, TWO_NAMES
 
-from rondo.errors import InputError, RemoteError, RondoError
+from rondo.errors import InputError, Interrupted, RemoteError, RondoError
 from rondo.events import Event
+from rondo.facts import parse_facts
 from rondo.inventory import Inventory
+from rondo.layout import Layout
+from rondo.proof import expect
 from rondo.proof.aim import aim_at
-from rondo.proof.change import Marks, slot_in
+from rondo.proof.change import Course, Marks, loadable, slot_in, typed
 from rondo.proof.conduct import Options, options
 from rondo.proof.evidence import Mark, Planned, WorkerReport
 from rondo.proof.generator import Generator
@@ -28,6 +31,7 @@ from rondo.proof.inquiry import cut_short
 from rondo.proof.records import REQUEST, Outcome, Requests
 from rondo.proof.runs import new_run, span
 from rondo.source import Loaded
+from rondo.state import ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,6 +157,75 @@ class TestMarks:
         with pytest.raises(RemoteError):
             Marks("shop", marks).around(fails, lambda _: None)
         assert [each.kind for each in marks] == ["begin", "end"]
+
+
+class TestCourse:
+    def test_an_end_after_the_change_says_that_it_is_in_force(self) -> None:
+        course = Course()
+        assert not course.told
+        assert course.go(lambda _: 0, lambda _: None) == 0
+        assert "done and in force" in course.told
+
+    def test_a_change_that_failed_is_told_with_its_reason_even_if_nothing_is_judged(self) -> None:
+        def fails(_: object) -> int:
+            raise RemoteError("web-1: no space left")
+
+        course = Course()
+        course.go(fails, lambda _: None)
+        assert isinstance(course.failure, RemoteError)
+        assert "had failed before: web-1: no space left" in course.told
+
+    def test_a_change_that_was_interrupted_tells_that_itself(self) -> None:
+        def stops(_: object) -> int:
+            raise Interrupted("interrupted; nothing was switched")
+
+        course = Course()
+        with pytest.raises(Interrupted):
+            course.go(stops, lambda _: None)
+        assert (course.failure, course.told) == (None, "")
+
+    def test_what_was_typed_is_what_makes_such_a_run_again(self) -> None:
+        assert typed(["/usr/bin/fab", "-H", "web-1", "restart", "--prove"]) == (
+            "fab -H web-1 restart --prove"
+        )
+        assert not typed(["pytest", "-q"])
+        assert not typed([])
+
+
+class TestLoadable:
+    def state(self, raw: dict[str, Any], *services: str, current: str = "r1") -> ServerState:
+        inventory = Inventory.model_validate(raw)
+        (site,) = inventory.sites
+        text = "".join(
+            f"upstream {each.name} {{ server {next(iter(each.addresses))}; }}\n"
+            for each in expect.upstreams(inventory, site, ["web-1"])
+            if each.service in services
+        )
+        path = Layout(inventory.project).site_file
+        return ServerState(facts=parse_facts([]), files={path: text}, current=current)
+
+    def two(self) -> dict[str, Any]:
+        (server,) = ONE_NAME["servers"].values()
+        other = server | {"address": "192.0.2.2"}
+        return ONE_NAME | {"servers": {"web-1": server, "web-2": other}}
+
+    def test_a_server_that_serves_nothing_yet_is_not_loaded_and_that_is_told(self) -> None:
+        aim = aim_at(loaded(self.two()))
+        whole = self.state(self.two(), "frontend", "backend")
+        found, said = loadable(aim, {"web-1": whole, "web-2": ServerState(parse_facts([]))})
+        assert found.servers == ("web-1",)
+        assert said[0].startswith("web-2: ")
+        assert loadable(aim, {"web-1": whole, "web-2": whole}) == (aim, ())
+
+    @pytest.mark.parametrize(
+        "there", [{"services": ("frontend",)}, {"services": ("frontend", "backend"), "current": ""}]
+    )
+    def test_a_first_deploy_under_load_is_refused_with_what_to_do(
+        self, there: dict[str, Any]
+    ) -> None:
+        state = self.state(ONE_NAME, *there.pop("services"), **there)
+        with pytest.raises(InputError, match=r"nothing was touched.*without --prove.*inv prove"):
+            loadable(aim_at(loaded(ONE_NAME)), {"web-1": state})
 
 
 def rows(*intended: float, step: int = 0, outcome: Outcome = Outcome.RIGHT) -> Any:  # noqa: ANN401

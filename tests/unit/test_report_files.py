@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -197,6 +198,9 @@ def test_the_command_makes_such_a_run_again() -> None:
         "inv prove --host https://shop.example.com --rate 200 --duration 90s"
     )
     assert described(change=True).command == "fab deploy --prove"
+    evidence = replace(proofs.evidence(change=True), command="fab -H web-1 restart --prove")
+    told = report.describe(evidence, judge(evidence))
+    assert told.command == "fab -H web-1 restart --prove"
 
 
 # -- junit.xml

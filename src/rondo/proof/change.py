@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from rondo import cluster
 from rondo.errors import EXIT_DONE, EXIT_FAILED, InputError, Interrupted, RondoError, UsageError
 from rondo.events import Event, fan_out, journal
-from rondo.proof import telling
+from rondo.layout import Layout
+from rondo.proof import expect, nginxconf, telling
 from rondo.proof.conduct import Load, Options, aim_at, generate, interruptible, told, write_brief
 from rondo.proof.evidence import Mark, MarkKind
 from rondo.proof.inquiry import Inquiry
 from rondo.proof.runs import new_run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rondo.events import Emit
+    from rondo.proof.aim import Aim
+    from rondo.proof.conduct import Say
     from rondo.session import Session
+    from rondo.state import ServerState
 
 Change = Callable[["Emit"], int]
 """What is proved: it tells what it does, and returns an exit code."""
@@ -54,38 +65,110 @@ def proving(session: Session, change: Change, show: Emit, back: Return | None = 
 
 
 def _proving(session: Session, change: Change, show: Emit, back: Return | None) -> int:
-    loaded, ui = session.loaded, session.ui
-    aim = aim_at(loaded, names=session.names)
-    run = new_run(loaded.root)
-    failure: RondoError | None = None
-    code = EXIT_DONE
-    with interruptible(), Inquiry(aim, session.fleet, run) as inquiry:
-        inquiry.open()
-        brief = write_brief(inquiry, Options(duration=LONGEST))
-        ui.note(told(aim, brief))
-        with generate(inquiry, brief) as generator:
-            inquiry.look()
-            load = Load(generator, brief, inquiry, ui.note)
-            load.steady(brief.warm_up + BEFORE)
-            marks = Marks(loaded.inventory.project, inquiry.marks)
-            try:
-                code = marks.around(change, fan_out(show, marks, journal(run.events)))
-            except Interrupted:
-                raise
-            except RondoError as error:
-                failure = error
-            load.steady(AFTER)
-            load.stop()
-        outcome = inquiry.conclude(cut=True)
-    verdict = telling.tell(ui, outcome, loaded.root)
-    if failure:
-        raise failure
+    root, ui = session.loaded.root, session.ui
+    chosen = aim_at(session.loaded, names=session.names)
+    states = cluster.observe(session.fleet, chosen.servers, session.loaded.inventory.project)
+    aim, left_out = loadable(chosen, states)
+    run, course = new_run(root), Course()
     emit = fan_out(show, journal(run.events))
+    try:
+        with interruptible(), Inquiry(aim, session.fleet, run) as inquiry:
+            inquiry.notes += left_out
+            inquiry.command = typed(sys.argv)
+            _under_load(inquiry, lambda sink: course.go(change, sink), emit, ui.note)
+            outcome = inquiry.conclude(cut=True, undone=bool(course.failure))
+    except Interrupted as error:
+        raise Interrupted(f"{error}{course.told}") from None
+    verdict = telling.tell(ui, outcome, root)
+    if course.failure:
+        raise course.failure
     if verdict == EXIT_FAILED and back and back(emit, f"the proof {run.run} failed"):
         ui.warn("everything is back as it was before; what did not hold under load stands above")
     elif verdict:
         ui.warn("the change itself is done; what did not hold under load stands above")
-    return code or verdict
+    return course.code or verdict
+
+
+def _under_load(inquiry: Inquiry, change: Change, emit: Emit, say: Say) -> None:
+    """Make a change while the site is loaded: before it, all through it, and after."""
+    inquiry.open()
+    brief = write_brief(inquiry, Options(duration=LONGEST))
+    say(told(inquiry.aim, brief))
+    with generate(inquiry, brief) as generator:
+        inquiry.look()
+        load = Load(generator, brief, inquiry, say)
+        load.steady(brief.warm_up + BEFORE)
+        assert inquiry.aim.loaded  # noqa: S101 - a change is one of an inventory's servers
+        marks = Marks(inquiry.aim.loaded.inventory.project, inquiry.marks)
+        marks.around(change, fan_out(emit, marks))
+        load.steady(AFTER)
+        load.stop()
+
+
+def loadable(aim: Aim, states: Mapping[str, ServerState]) -> tuple[Aim, tuple[str, ...]]:
+    """Aim at the servers that serve a site before a change; say which are left out.
+
+    Raises InputError if none does: nothing could be held against what comes after.
+    """
+    assert aim.loaded  # noqa: S101 - as above
+    inventory = aim.loaded.inventory
+    path = Layout(inventory.project).site_file
+    there = tuple(
+        name
+        for name in aim.servers
+        if states[name].current
+        and expect.in_force(
+            expect.upstreams(inventory, aim.site, [name]),
+            nginxconf.upstreams(states[name].files.get(path, "")),
+        )
+    )
+    missing = ", ".join(name for name in aim.servers if name not in there)
+    if not there:
+        raise InputError(
+            f"the site {aim.site} does not run whole on {missing} yet, so that nothing can be "
+            f"loaded before the change; nothing was touched. Do it without --prove, then: inv prove"
+        )
+    left_out = f"{missing}: {aim.site} did not run whole there before the change, so that it was "
+    left_out += "not loaded; prove it by itself: inv prove"
+    return replace(aim, servers=there), (left_out,) if missing else ()
+
+
+def typed(words: Sequence[str]) -> str:
+    """Return a command as it was typed; empty for a program that is not ours."""
+    name = Path(words[0]).name if words else ""
+    return shlex.join([name, *words[1:]]) if name in {"fab", "inv", "invoke"} else ""
+
+
+@dataclass(slots=True)
+class Course:
+    """How far a change has come."""
+
+    code: int | None = None
+    """Its exit code, once it is done."""
+    failure: RondoError | None = None
+    """Why it was not."""
+
+    def go(self, change: Change, emit: Emit) -> int:
+        """Make the change; a failure is kept until what the clients saw of it is told."""
+        try:
+            self.code = change(emit)
+        except Interrupted:
+            raise
+        except RondoError as error:
+            self.failure = error
+        return self.code or EXIT_DONE
+
+    @property
+    def told(self) -> str:
+        """What is to be said of the change where its proof comes to no end."""
+        if self.failure:
+            return f"\nThe change itself had failed before: {self.failure}"
+        if self.code is None:
+            return ""
+        return (
+            "\nThe change itself is done and in force, only its proof is not: `inv prove` proves "
+            "what runs, `fab rollback` goes back"
+        )
 
 
 class Marks:

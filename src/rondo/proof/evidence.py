@@ -197,3 +197,5 @@ class Evidence:
     """What kept a witness from being heard, in sentences."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of rondo, locust, python and each server's nginx, for the report."""
+    command: str = ""
+    """What was typed to make a change under load; empty without one."""

@@ -62,6 +62,8 @@ class Inquiry:
     run: RunFolder
     marks: list[Mark] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    command: str = ""
+    """What was typed for it."""
     before: dict[str, ServerState] = field(default_factory=dict)
     _servers: Witnesses | None = None
     _looks: list[Future[TlsFinding]] = field(default_factory=list)
@@ -133,6 +135,7 @@ class Inquiry:
             workers=reports,
             notes=tuple(self.notes),
             versions=self._versions(),
+            command=self.command,
         )
         verdict = judge.judge(evidence)
         page = report.write(self.run.path, evidence, verdict)

@@ -63,6 +63,8 @@ def describe(evidence: Evidence, verdict: Verdict) -> Run:
 def command(evidence: Evidence) -> str:
     """Return what makes such a run again."""
     planned = evidence.planned
+    if evidence.command:
+        return evidence.command
     if any(mark.kind == "phase" for mark in evidence.marks):
         return "fab deploy --prove"
     words = ["inv", "prove", "--host", planned.host]
