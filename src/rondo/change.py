@@ -11,13 +11,13 @@ from rondo import cluster
 from rondo.apply import Applier
 from rondo.attendance import attended
 from rondo.audit import audited
-from rondo.course import Course, places, standing
+from rondo.course import Course, lasting, places, standing
 from rondo.errors import InputError, Interrupted, PreflightError, RondoError
 from rondo.events import Event
 from rondo.gather import Material
 from rondo.interruption import Interruption
 from rondo.release import Recorded, Release
-from rondo.revert import make_revert_plan
+from rondo.revert import hindrances, make_revert_plan
 from rondo.roll import pace_of
 from rondo.tidying import tidy
 from rondo.units import seconds_of
@@ -139,6 +139,8 @@ def put_back(
     ):
         attempt = _Attempt(change, fleet, before, _Hearing(emit), interruption)
         back = attempt.go_back()
+        for note in sorted({*back.plan.notes} - {*hindrances(back.plan)}):
+            emit(Event("note", note))
         if not back.sound:
             raise RondoError(back.told)
     return Outcome(back.plan, before)
@@ -218,15 +220,19 @@ class _Attempt:
             return f"Release {course.plan.release} is in force; only cleaning up is left."
         again = f"Mend the cause and run `{self.change.command}` again."
         if not course.begun:
-            return f"{standing(course)} {again}"
+            return _sentences(standing(course), self._lasting(course), again)
         if not self.change.manner.revert:
-            return f"{standing(course)} Left so, as asked. {again}"
+            left = "Left so, as asked."
+            return _sentences(standing(course), left, self._lasting(course), again)
         # The way back is long on the screen: what happened is told once more below it.
         said = self.emit.last_lines(course.failures)
-        return f"{said}{self.go_back().told} {again}"
+        return said + _sentences(self.go_back().told, self._lasting(course), again)
+
+    def _lasting(self, course: Course) -> str:
+        return lasting(course, self.before)
 
     def _abrupt(self, course: Course) -> str:
-        told = standing(course)
+        told = _sentences(standing(course), self._lasting(course))
         if course.begun:
             told += (
                 " A slot in hand is undone or finished by its server; "
@@ -239,17 +245,27 @@ class _Attempt:
         project = self.change.inventory.project
         now, lost = cluster.settled(self.fleet, tuple(self.before), project)
         plan = make_revert_plan(project, self.before, now, pace_of(self.change.inventory))
+        hindered = hindrances(plan)
         if not plan and not lost:
-            told = "Nothing was switched: every slot serves what it did before."
-            return _Back(plan, sound=True, told=" ".join((told, *plan.notes)))
+            return _Back(plan, sound=not hindered, told=_nothing_moved(hindered))
         self.emit(Event("phase", f"revert to {plan.release}"))
         course = self._course(plan, recorded_material(project, plan), to_the_end=True)
         try:
             course.run()
         except (RondoError, KeyboardInterrupt) as error:
             return _Back(plan, sound=False, told=_half_back(course, lost, error))
-        sound = not lost and not plan.notes
+        sound = not lost and not hindered
         return _Back(plan, sound, told=_back(course) if sound else _half_back(course, lost, None))
+
+
+def _sentences(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def _nothing_moved(hindered: Sequence[str]) -> str:
+    if hindered:
+        return f"Nothing was put back: {'; '.join(hindered)}."
+    return "Nothing was switched: every slot serves what it did before."
 
 
 def _back(course: Course) -> str:
@@ -267,7 +283,7 @@ def _half_back(course: Course, lost: Mapping[str, RondoError], error: BaseExcept
     if course.left:
         lines.append(f"  not put back: {places(course.left)}")
     lines += [f"  not known: {name}: {reason}" for name, reason in lost.items()]
-    lines += [f"  {note}" for note in course.plan.notes]
+    lines += [f"  {note}" for note in hindrances(course.plan)]
     if isinstance(error, RondoError):
         lines += ["  because:", *(f"    {line}" for line in str(error).splitlines())]
     lines.append(

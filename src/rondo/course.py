@@ -18,17 +18,20 @@ from rondo.steps import (
     FillSlot,
     InstallConfig,
     Prune,
+    RunReleaseCommand,
+    StartAccessory,
     StartWorker,
     Step,
     WriteRecord,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from rondo.apply import Applier
     from rondo.fleet import Fleet
     from rondo.interruption import Interruption
+    from rondo.state import ServerState
 
 T = TypeVar("T")
 
@@ -183,6 +186,29 @@ def standing(course: Course) -> str:
         ("Not moved", left),
     )
     return " ".join(f"{what}: {places(steps)}." for what, steps in parts if steps)
+
+
+def lasting(course: Course, before: Mapping[str, ServerState]) -> str:
+    """Say what was done that no way back undoes; empty when nothing was.
+
+    What failed is told too: a release command may have done a part, an accessory may be gone.
+    """
+    failed = [failure.step for failure in course.failures]
+    told = [
+        *(text for step in course.done for text in _lasting(step, before, "has run", "was")),
+        *(text for step in failed for text in _lasting(step, before, "was begun", "was to be")),
+    ]
+    return f"Not undone: {'; '.join(told)}." if told else ""
+
+
+def _lasting(step: Step, before: Mapping[str, ServerState], ran: str, became: str) -> Iterator[str]:
+    if isinstance(step, RunReleaseCommand):
+        yield f"the release command of {step.container.service} {ran} ({step.server})"
+    if isinstance(step, StartAccessory):
+        name = step.container.name
+        there = next(before[step.server].named(name), None) if step.server in before else None
+        how = "replaced" if there else "started"
+        yield f"accessory {name} {became} {how} ({step.server})"
 
 
 def places(steps: Iterable[Step]) -> str:

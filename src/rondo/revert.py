@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rondo.state import RunningContainer, ServerState
 
 BACK = "as it was before"
+STAYS = "stays as it is now: accessories have data and are never put back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,7 @@ class _Return:
 
     def _leave(self, accessory: RunningContainer) -> None:
         if all(each.spec != accessory.spec for each in self.now.named(accessory.slot)):
-            told = "stays as it is now: accessories have data and are never put back"
-            self.notes.append(f"{self.server} {accessory.slot}: {told}")
+            self.notes.append(f"{self.server} {accessory.slot}: {STAYS}")
 
     def _bring_back(self, there: RunningContainer, known: _Known | None) -> None:
         place = f"{self.server} {there.slot}"
@@ -161,6 +161,14 @@ def make_revert_plan(
     old = ", ".join(dict.fromkeys(way.before.current for way in ways))
     notes = (*_left(before, now), *(note for way in ways for note in way.notes))
     return Plan(old, tuple(phase for phase in phases if phase.steps), notes)
+
+
+def hindrances(plan: Plan) -> tuple[str, ...]:
+    """Return the notes of a way back that tell what ought to go back and cannot.
+
+    An accessory that stays is meant to: what serves is no mixture for it.
+    """
+    return tuple(note for note in plan.notes if not note.endswith(STAYS))
 
 
 def _phase(name: str, order: Order, steps: Iterator[Step]) -> Phase:

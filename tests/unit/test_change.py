@@ -1,0 +1,161 @@
+"""A change that fails: what it says was done, what is back, and what nobody can take back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from house import Simulation, bare, deployed, inventory, release
+
+from rondo import change, cluster
+from rondo.change import USUAL, Change, Manner
+from rondo.errors import RemoteError
+from rondo.fleet import Result
+from rondo.interruption import Interruption
+from rondo.plan import Policy, make_plan
+from rondo.steps import BuildImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rondo.events import Event
+    from rondo.release import Release
+    from rondo.state import ServerState
+    from rondo.steps import Step
+
+NEWER = inventory(accessories={"database": {"image": "postgres:16"}})
+NOTHING = "Nothing was switched: every slot serves what it did before."
+
+
+class Servers:
+    """Servers that take steps at once, but for the one that fails."""
+
+    closed = False
+
+    def __init__(self, wanted: Release, before: dict[str, ServerState], failing: str = "") -> None:
+        self.simulation = Simulation(wanted, before)
+        self.failing = failing
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401
+        return type("Named", (), {"name": name})()
+
+    def each(self, action: Callable[[Any], Any], names: Iterable[str]) -> dict[str, Result[Any]]:
+        return {name: Result(action(self[name])) for name in names}
+
+    def take(self, step: Step, _: object) -> None:
+        if f"{step.server} {step.title}" == self.failing:
+            raise RemoteError(f"{self.failing} failed")
+        states = self.simulation.states
+        states[step.server] = self.simulation.take(step, states[step.server])
+
+
+def fail(
+    monkeypatch: pytest.MonkeyPatch,
+    failing: str,
+    wanted: Release,
+    before: dict[str, ServerState],
+    manner: Manner = USUAL,
+) -> str:
+    """Deploy a release whose step fails; return what is said."""
+    servers = Servers(wanted, before, failing)
+    attempt = attempt_of(monkeypatch, servers, before, manner)
+    with pytest.raises(RemoteError) as raised:
+        attempt.make(make_plan(wanted, before, Policy()))
+    return str(raised.value)
+
+
+def attempt_of(
+    monkeypatch: pytest.MonkeyPatch,
+    servers: Servers,
+    before: dict[str, ServerState],
+    manner: Manner = USUAL,
+) -> change._Attempt:
+    monkeypatch.setattr(cluster, "settled", lambda *_: (servers.simulation.states, {}))
+    monkeypatch.setattr(change, "Applier", lambda **_: servers.take)
+    monkeypatch.setattr(change, "tidy", lambda _: None)
+    fleet: Any = servers
+    shown: list[Event] = []
+    made = Change(NEWER, "fab deploy", "a deploy", plan=unused, material=unused, manner=manner)
+    return change._Attempt(
+        made, fleet, before, change._Hearing(shown.append), Interruption(shown.append)
+    )
+
+
+def unused(_: object) -> Any:  # noqa: ANN401
+    return None
+
+
+def test_a_failure_before_the_first_switch_tells_what_was_done_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = fail(monkeypatch, "web-1 fill frontend-1", release("2", NEWER), deployed(release()))
+    assert "Not undone: accessory database was replaced (web-1); " in told
+    assert "the release command of backend has run (web-1)." in told
+
+
+def test_a_release_command_that_failed_may_have_done_a_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failing = "web-1 run `python manage.py migrate` of backend"
+    told = fail(monkeypatch, failing, release("2"), deployed(release()))
+    assert f"{NOTHING} Not undone: the release command of backend was begun (web-1). Mend" in told
+
+
+def test_a_failure_before_anything_was_done_tells_of_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted, before = release("2", NEWER), deployed(release())
+    step = next(
+        each for each in make_plan(wanted, before, Policy()).steps if isinstance(each, BuildImage)
+    )
+    told = fail(monkeypatch, f"{step.server} {step.title}", wanted, before)
+    assert f"{NOTHING} Mend the cause" in told
+
+
+def test_a_sound_way_back_is_called_so_though_an_accessory_was_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = fail(monkeypatch, "web-1 fill backend-2", release("2", NEWER), deployed(release()))
+    assert "Everything that had moved is back (web-1 frontend-1, backend-1, " in told
+    assert "accessory database was replaced (web-1)" in told
+    assert "mixed" not in told
+
+
+def test_what_was_left_as_asked_tells_what_was_done_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = fail(
+        monkeypatch,
+        "web-1 fill backend-2",
+        release("2", NEWER),
+        deployed(release()),
+        Manner(revert=False),
+    )
+    assert "Left so, as asked. Not undone: accessory database was replaced (web-1); " in told
+
+
+def test_a_way_back_that_was_hindered_is_still_called_mixed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, wanted = deployed(release()), release("2")
+    servers = Servers(wanted, before)
+    states = servers.simulation.apply(make_plan(wanted, before, Policy()))
+    kept = {key: each for key, each in states["web-1"].images.items() if "frontend:1" not in key}
+    states["web-1"] = replace(states["web-1"], images=kept)
+    back = attempt_of(monkeypatch, servers, before).go_back()
+    assert not back.sound
+    assert "NOT everything could be put back; the cluster is mixed:" in back.told
+    assert "web-1 frontend-1: cannot be put back" in back.told
+
+
+def test_a_way_back_on_which_nothing_can_go_back_is_not_called_sound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = release()
+    before = bare(wanted)
+    servers = Servers(wanted, before)
+    servers.simulation.apply(make_plan(wanted, before, Policy()))
+    back = attempt_of(monkeypatch, servers, before).go_back()
+    assert not back.sound
+    assert (
+        "Nothing was put back: web-1: nothing ran there before; it is left as it is; " in back.told
+    )
