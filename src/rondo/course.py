@@ -212,10 +212,11 @@ def _lasting(step: Step, before: Mapping[str, ServerState], ran: str, became: st
 
 
 def places(steps: Iterable[Step]) -> str:
-    """Name what steps are about: server and slot, worker or file."""
+    """Name what steps have changed: server and slot, worker or file. Tidying up is no change."""
     found: dict[str, list[str]] = {}
     for step in steps:
-        found.setdefault(step.server, []).append(step.place)
+        if isinstance(step, CHANGING):
+            found.setdefault(step.server, []).append(step.place)
     return "; ".join(f"{server} {', '.join(names)}" for server, names in found.items())
 
 

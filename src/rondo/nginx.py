@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import math
 import re
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
 _LONGEST_TOKEN = 4000
 # Longer names do not fit Nginx's hash of names, and its size is the whole server's to set.
 _LONGEST_HASHED_NAME = 40
+# Names of variables share a hash as well: longer ones leave it no room, and Nginx warns.
+_LONGEST_PREFIXED_NAME = 12
 
 
 def prefix(inventory: Inventory) -> str:
-    """Return what every name that is global in Nginx begins with."""
-    return f"rondo_{inventory.project}".replace("-", "_")
+    """Return what every name that is global in Nginx begins with: never long."""
+    name = inventory.project.replace("-", "_")
+    if len(name) > _LONGEST_PREFIXED_NAME:
+        name = f"{name[:5]}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return f"rondo_{name}"
 
 
 def server_name(name: str) -> str:

@@ -43,7 +43,7 @@ def test_an_asset_of_the_release_before_that_nobody_asked_for_is_still_answered(
         for path, expected in gone.items():
             answer = site.ask(path)
             assert answer.status == 200, path
-            assert "immutable" in answer.headers["Cache-Control"]
+            assert answer.headers["Cache-Control"] == "max-age=31536000"
             assert answer.headers["Content-Type"] != "application/octet-stream"
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             assert digest(machine, path) == expected

@@ -117,7 +117,7 @@ def test_a_sound_way_back_is_called_so_though_an_accessory_was_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = fail(monkeypatch, "web-1 fill backend-2", release("2", NEWER), deployed(release()))
-    assert "Everything that had moved is back (web-1 frontend-1, backend-1, " in told
+    assert "Everything that had moved is back (web-1 frontend-1, backend-1)" in told
     assert "accessory database was replaced (web-1)" in told
     assert "mixed" not in told
 

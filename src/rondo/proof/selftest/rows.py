@@ -93,7 +93,7 @@ ROWS: Final = (
         "slow-2x",
         "a backend takes twice the time of the others",
         "slow_backend",
-        seconds=10,
+        seconds=20,
         rate=120,
     ),
     _failing(
