@@ -7,7 +7,7 @@ import sys
 from invoke import Collection, task
 
 from rondo import desk
-from rondo.positional import WordTask
+from rondo.positional import ProofWordTask, WordTask
 
 INVENTORY = "inventory to use: 'staging' for inventory.staging.yaml, or a path"
 
@@ -47,7 +47,7 @@ def trust(_, servers="", inventory="", yes=False):
     sys.exit(desk.run(desk.trust, inventory, servers, yes=yes))
 
 
-@task(help={"servers": "how many"})
+@task(klass=WordTask, help={"servers": "how many"})
 def up(_, servers=2):
     """Start servers as containers on this machine; run twice, it does nothing."""
     sys.exit(desk.run(desk.lab_up, servers))
@@ -78,6 +78,7 @@ def reboot(_, name):
 
 
 @task(
+    klass=ProofWordTask,
     help={
         "inventory": INVENTORY,
         "host": "what to load, like https://staging.example.com; the inventory's site without it",
@@ -88,7 +89,7 @@ def reboot(_, name):
         "pairs": "windows of each side, with --versus",
         "connections": "that ask without a pause, with --versus",
         "knee": "search for the highest rate that holds the limits",
-    }
+    },
 )
 def prove(
     _,
@@ -109,6 +110,7 @@ def prove(
 
 
 @task(
+    klass=ProofWordTask,
     help={
         "runs": "of each fault",
         "healthy": "runs in all of the healthy site, in its four forms",
@@ -116,7 +118,7 @@ def prove(
         "lanes": "servers that are loaded at the same time, 1 or 2",
         "short": "a few rows, each once, and nothing is written into docs/",
         "fresh": "count from nothing; without it a run goes on where the last one was stopped",
-    }
+    },
 )
 def selftest(_, runs=20, healthy=100, only="", lanes=2, short=False, fresh=False):
     """Make every fault of the matrix on a lab, and see whether `inv prove` calls it by its name."""

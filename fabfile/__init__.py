@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from invoke import task
 
-from rondo.fab import ClusterTask, command
+from rondo.fab import ClusterTask, ProofTask, command
 
 NO_REVERT = "when something fails, leave the slots that have moved where they are"
 WAIT = "how long to wait for somebody else's change to end, like 5m"
@@ -229,7 +229,7 @@ def run(session, service, inventory=""):
 
 
 @task(
-    klass=ClusterTask,
+    klass=ProofTask,
     help={
         "inventory": INVENTORY,
         "host": "what to load, like https://staging.example.com; the inventory's site without it",

@@ -10,6 +10,7 @@ import re
 import textwrap
 import time
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from rondo.apply import new_instance
 from rondo.change import Manner, manner_of
 from rondo.deploy import Intent, bytes_to_send, deploy, faults, intend
 from rondo.docker import Instance
-from rondo.errors import EXIT_CHANGES, EXIT_DONE, EXIT_FAILED, InputError
+from rondo.errors import EXIT_CHANGES, EXIT_DONE, EXIT_FAILED, InputError, of_a_proof
 from rondo.events import Event, fan_out, journal
 from rondo.scripts import changing
 from rondo.status import ServerStatus, duration, mebibytes, summarise
@@ -195,9 +196,9 @@ def run_deploy(  # noqa: PLR0913 - the command's options
     outage: bool = False,
 ) -> int:
     """Deploy, show it as it goes, and say in the end what runs where; `prove`: under load."""
+    with of_a_proof() if prove else nullcontext():
+        manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
     screen = Screen(session.ui, verbose=verbose)
-    manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
-
     if prove:
         return _prove_deploy(session, screen, manner)
     _deploy(session, fan_out(screen, journal(run_journal(session.loaded.root))), manner)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rondo import lab, terminal
 from rondo.deploy import templates_of
-from rondo.errors import EXIT_DONE, EXIT_FAILED, InputError, RondoError, UsageError
+from rondo.errors import EXIT_DONE, EXIT_FAILED, InputError, RondoError, of_a_proof
 from rondo.source import Loaded, load
 from rondo.ui import Ui
 
@@ -159,7 +159,7 @@ def prove(
     from rondo.proof import conduct, measuring, telling
     from rondo.proof.windowing import Setting
 
-    try:
+    with of_a_proof():
         options, asked = conduct.options(**typed), measuring.Wish(**wish)
         loaded = load(selection or None)
         aim = conduct.aim_at(loaded, host=host, server=server)
@@ -169,8 +169,6 @@ def prove(
             if asked.given:
                 return measuring.measure(ui, Setting(loaded, aim, fleet, ui.note), asked, options)
             outcome = conduct.prove(aim, fleet, options, ui.note)
-    except InputError as error:
-        raise UsageError(str(error)) from None
     return telling.tell(ui, outcome, loaded.root)
 
 
@@ -191,7 +189,9 @@ def selftest(  # noqa: PLR0913 - each an option of the command
     """Prove the proof: 0 if every fault was called by its name in every run, 1 if not."""
     from rondo.proof.selftest import command
 
-    return command.run(ui, only, runs=runs, healthy=healthy, lanes=lanes, short=short, fresh=fresh)
+    options = {"runs": runs, "healthy": healthy, "lanes": lanes}
+    with of_a_proof():
+        return command.run(ui, only, **options, short=short, fresh=fresh)
 
 
 def demo(ui: Ui) -> int:

@@ -15,7 +15,11 @@ Exit code 0 means done, or nothing to do; 2 means that `fab plan` found somethin
 
 from __future__ import annotations
 
-from typing import ClassVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -38,6 +42,15 @@ class UsageError(InputError):
     """The same, told by a proof: its code 3 means a run that was not sound."""
 
     exit_code = 2
+
+
+@contextmanager
+def of_a_proof() -> Iterator[None]:
+    """Raise what was written wrongly as a proof tells it."""
+    try:
+        yield
+    except InputError as error:
+        raise UsageError(str(error)) from None
 
 
 class AccessError(RondoError):

@@ -18,7 +18,7 @@ from invoke.exceptions import Exit, UnexpectedExit
 from invoke.tasks import Call
 
 from rondo.errors import EXIT_FAILED, InputError, Interrupted, RondoError
-from rondo.positional import WordTask
+from rondo.positional import ProofWordTask, WordTask
 from rondo.session import Run, Session
 from rondo.target import Flags
 from rondo.ui import Ui
@@ -26,7 +26,7 @@ from rondo.ui import Ui
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["ClusterTask", "Executor", "Session", "command"]
+__all__ = ["ClusterTask", "Executor", "ProofTask", "Session", "command"]
 
 EXIT_FAULT: Final = 70
 EXIT_PIPE: Final = 141
@@ -53,23 +53,9 @@ class ClusterTask(WordTask):
             raise Exit(code=int(result))
         return result
 
-    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:  # noqa: ANN401
-        """Describe a parameter to the parser; numbers are read with a plain error."""
-        options: dict[str, Any] = super().arg_opts(name, default, taken_names)
-        if options.get("kind") is int:
-            options["kind"] = _whole_number(name)
-        return options
 
-
-def _whole_number(name: str) -> Callable[[object], int]:
-    def read(text: object) -> int:
-        try:
-            return int(str(text))
-        except ValueError:
-            message = f"--{name.replace('_', '-')}: {text!r} is not a whole number"
-            raise Exit(message, code=InputError.exit_code) from None
-
-    return read
+class ProofTask(ProofWordTask, ClusterTask):
+    """A task of the same kind that is a proof: a value that cannot be used ends it with 2."""
 
 
 class _ClusterCall(Call):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from rondo import cluster, operations
 from rondo.change import Manner, manner_of
 from rondo.console import Screen, run_journal, show_steps
-from rondo.errors import EXIT_CHANGES, EXIT_DONE
+from rondo.errors import EXIT_CHANGES, EXIT_DONE, of_a_proof
 from rondo.events import Emit, fan_out, journal
 from rondo.steps import FillSlot, StartWorker
 
@@ -45,7 +46,8 @@ def run_restart(  # noqa: PLR0913 - the command's options
         made = operations.intend_restart(inventory, session.fleet, session.names, service)
         _show(session, made)
         return EXIT_CHANGES if made else EXIT_DONE
-    manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
+    with of_a_proof() if prove else nullcontext():
+        manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
     if prove:
         from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
 

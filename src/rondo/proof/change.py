@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rondo import cluster
-from rondo.errors import EXIT_DONE, EXIT_FAILED, InputError, Interrupted, RondoError, UsageError
+from rondo.errors import EXIT_DONE, EXIT_FAILED, InputError, Interrupted, RondoError, of_a_proof
 from rondo.events import Event, fan_out, journal
 from rondo.layout import Layout
 from rondo.proof import expect, nginxconf, telling
@@ -58,10 +58,8 @@ def proving(session: Session, change: Change, show: Emit, back: Return | None = 
     Raises the RondoError of a change that failed, when what the clients saw of it is told, and
     UsageError if something that was written is wrong.
     """
-    try:
+    with of_a_proof():
         return _proving(session, change, show, back)
-    except InputError as error:
-        raise UsageError(str(error)) from None
 
 
 def _proving(session: Session, change: Change, show: Emit, back: Return | None) -> int:

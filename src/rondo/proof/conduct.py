@@ -27,6 +27,8 @@ __all__ = ["Aim", "Options", "Outcome", "aim_at", "interruptible", "options", "p
 Say = Callable[[str], None]
 PROGRESS: Final = 5.0
 """Seconds between two words about how it goes."""
+_MOST: Final = 100_000.1
+"""Above the highest rate that an inventory may have."""
 _MARGIN: Final = 60.0
 _LOOK: Final = 0.2
 
@@ -59,7 +61,7 @@ def _number(option: str, text: str) -> float | None:
         return None
     with suppress(ValueError):
         value = float(str(seconds_of(text)) if option == "--duration" else text)
-        if 0 < value < math.inf:
+        if 0 < value < (math.inf if option == "--duration" else _MOST):
             return value
     like = "60 or 5m" if option == "--duration" else "200"
     raise InputError(f"{option}: {text!r} cannot be used; give it like {like}")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rondo.errors import InputError, UsageError
+from rondo.errors import InputError, of_a_proof
 from rondo.proof import conduct, measuring, placing, telling
 from rondo.proof.aim import aim_at
 from rondo.proof.windowing import Setting
@@ -27,10 +27,8 @@ def run_prove(
     **typed: str,
 ) -> int:
     """Load the site and judge it; 0 passed, 1 failed, 2 asked for wrongly, 3 says neither."""
-    try:
+    with of_a_proof():
         return _prove(session, host, measuring.Wish(**wish), place, conduct.options(**typed))
-    except InputError as error:
-        raise UsageError(str(error)) from None
 
 
 def _prove(
