@@ -28,8 +28,10 @@ from rondo.proof.conduct import Options, options
 from rondo.proof.evidence import Mark, Planned, WorkerReport
 from rondo.proof.generator import Generator
 from rondo.proof.inquiry import cut_short
+from rondo.proof.load.starting import known_host
 from rondo.proof.records import REQUEST, Outcome, Requests
 from rondo.proof.runs import new_run, span
+from rondo.proof.visits import default_scenario
 from rondo.source import Loaded
 from rondo.state import ServerState
 
@@ -77,9 +79,39 @@ class TestAim:
     def test_a_name_alone_is_taken_for_https(self) -> None:
         assert aim_at(loaded(ONE_NAME), host="shop.example.com").host == "https://shop.example.com"
 
-    def test_a_wildcard_is_asked_for_by_a_name_below_it(self) -> None:
-        site = ONE_NAME["sites"]["shop"] | {"server_names": ["*.example.com"]}
-        assert aim_at(loaded(ONE_NAME | {"sites": {"shop": site}})).name == "www.example.com"
+    def wild(self, *names: str) -> dict[str, Any]:
+        site = ONE_NAME["sites"]["shop"] | {"server_names": list(names)}
+        return ONE_NAME | {"sites": {"shop": site}}
+
+    def test_a_name_below_a_wildcard_leads_to_its_site_and_all_its_witnesses(self) -> None:
+        aim = aim_at(loaded(self.wild("*.example.com")), host="https://shop.example.com")
+        assert (aim.site, aim.servers) == ("shop", ("web-1",))
+        assert aim.place.name == "shop.example.com"
+
+    def test_which_name_below_a_wildcard_has_pages_is_not_guessed(self) -> None:
+        said = r"the site shop .* only \*\.example\.com.*--host https://www\.example\.com"
+        with pytest.raises(InputError, match=said):
+            aim_at(loaded(self.wild("*.example.com")))
+
+    def test_a_plain_name_beside_a_wildcard_is_loaded(self) -> None:
+        aim = aim_at(loaded(self.wild("*.example.com", "shop.example.com")))
+        assert aim.host == "https://shop.example.com"
+
+    def test_locust_by_hand_takes_the_same_name(self, tmp_path: Path) -> None:
+        path = tmp_path / "inventory.yaml"
+        for names, host in (
+            (["*.example.com"], None),
+            (["*.example.com", "shop.example.com"], "https://shop.example.com"),
+        ):
+            path.write_text(json.dumps(self.wild(*names)))
+            assert known_host(str(path)) == host
+
+    def test_without_a_scenario_the_pages_of_the_site_that_is_loaded_are_asked_for(self) -> None:
+        inventory = Inventory.model_validate(TWO_NAMES)
+        for host, paths in (("https://www.example.com", {"/"}), ("https://api.example.com", {"/"})):
+            (scenario,) = default_scenario(inventory.proof, inventory, host).values()
+            assert {step.get for step in scenario.steps} == paths
+            assert any(step.assets for step in scenario.steps) == ("www" in host)
 
     def test_the_authority_lies_beside_the_inventory(self, tmp_path: Path) -> None:
         raw = ONE_NAME | {"proof": {"authority": "tls/ca.pem"}}

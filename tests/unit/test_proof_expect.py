@@ -169,6 +169,17 @@ def test_a_name_below_a_wildcard_is_the_sites_unless_another_has_just_that() -> 
     assert expect.site_of(inventory, "badexample.com") == ""
 
 
+def test_of_two_wildcards_the_longer_one_leads_to_the_site_as_in_nginx() -> None:
+    site = TWO_NAMES["sites"]["www"]
+    sites = {
+        "all": site | {"server_names": ["*.example.com"]},
+        "shops": site | {"server_names": ["*.shops.example.com"]},
+    }
+    inventory = Inventory.model_validate(TWO_NAMES | {"sites": sites})
+    assert expect.site_of(inventory, "one.shops.example.com") == "shops"
+    assert expect.site_of(inventory, "shops.example.com") == "all"
+
+
 def test_the_site_is_the_declared_one_or_the_first_or_the_one_that_has_the_name() -> None:
     inventory = Inventory.model_validate(TWO_NAMES)
     assert expect.site_of(inventory) == "www"

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from rondo.errors import InputError
 from rondo.proof import expect
 from rondo.proof.evidence import Expected
+from rondo.proof.visits import url_of
 from rondo.proof.witness import Place
 
 if TYPE_CHECKING:
@@ -73,8 +74,7 @@ class Aim:
         """The site as its servers know it."""
         assert self.loaded  # noqa: S101 - as above
         declared = self.loaded.inventory.sites[self.site]
-        name = _concrete(declared.server_names[0])
-        return Place(self.loaded.inventory.project, name, tls=declared.tls is not None)
+        return Place(self.loaded.inventory.project, self.name, tls=declared.tls is not None)
 
     @property
     def authority(self) -> Path | None:
@@ -109,9 +109,7 @@ def aim_at(
     inventory = loaded.inventory
     if not host:
         site = expect.site_of(inventory)
-        declared = inventory.sites[site]
-        scheme = "https" if declared.tls else "http"
-        url = f"{scheme}://{_concrete(declared.server_names[0])}"
+        url = url_of(site, inventory.sites[site])
         return Aim(loaded, url, site, _servers(inventory, site, server, names), server)
     url = _url(host)
     site = expect.site_of(inventory, urlsplit(url).hostname or "")
@@ -146,11 +144,6 @@ def _url(host: str) -> str:
     if not sound:
         raise InputError(f"--host {host} is no site to load; give it like https://www.example.com")
     return f"{parts.scheme}://{_bracketed(str(parts.hostname))}" + (f":{port}" if port else "")
-
-
-def _concrete(name: str) -> str:
-    """Return a name that can be asked for, as health checks do."""
-    return name.replace("*.", "www.")
 
 
 def _bracketed(address: str) -> str:

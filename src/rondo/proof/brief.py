@@ -166,7 +166,7 @@ def make_brief(  # noqa: PLR0913 - what the inventory cannot know, by name
     rate = ramp[-1][0] if ramp else rate or proof.rate
     duration = math.fsum(seconds for _, seconds in ramp) if ramp else duration or proof.duration
     users = closed or proof.users or max(FEWEST_USERS, math.ceil(rate / 2))
-    declared = proof.scenario or default_scenario(proof, inventory)
+    declared = proof.scenario or default_scenario(proof, inventory, host)
     steps, scenarios = _plans(declared)
     brief = Brief(
         run=run,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from rondo import status, views
 from rondo.errors import InputError
 from rondo.inventory import StaticService, UwsgiService
-from rondo.proof import configuration
+from rondo.proof import configuration, visits
 from rondo.proof.evidence import Expected, Running, Upstream
 
 if TYPE_CHECKING:
@@ -29,19 +29,12 @@ def site_of(inventory: Inventory, host: str = "") -> str:
     """
     sites = inventory.sites
     if host:
-        exact = (name for name, site in sites.items() if host in site.server_names)
-        below = (name for name, site in sites.items() if _is_below(host, site.server_names))
-        return next(exact, "") or next(below, "")
+        return visits.site_at(inventory, host)
     name = inventory.proof.site or next(iter(sites), "")
     if name not in sites:
         told = f"proof.site is {name}, which is not under sites" if name else "it has no sites"
         raise InputError(f"the inventory gives nothing to load: {told}; add it there")
     return name
-
-
-def _is_below(host: str, names: Sequence[str]) -> bool:
-    """Tell whether a wildcard among the names covers a host, as it does for Nginx."""
-    return any(host.endswith(name[1:]) for name in names if name.startswith("*."))
 
 
 def servers_of(inventory: Inventory, site: str, names: Sequence[str] = ()) -> tuple[str, ...]:

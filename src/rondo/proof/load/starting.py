@@ -16,7 +16,7 @@ from rondo.objectives import Proof
 from rondo.proof.brief import Brief, make_brief
 from rondo.proof.load.attendant import Attendant
 from rondo.proof.load.ledger import Ledger
-from rondo.proof.visits import site_of
+from rondo.proof.visits import site_of, url_of
 from rondo.units import seconds_of
 
 if TYPE_CHECKING:
@@ -108,8 +108,7 @@ def _declared_host(loaded: source.Loaded | None) -> str:
     site = site_of(loaded.inventory.proof, loaded.inventory) if loaded else None
     if not loaded or not site:
         raise InputError("There is no host to load; give one with --host https://...")
-    declared = loaded.inventory.sites[site]
-    return f"{'https' if declared.tls else 'http'}://{declared.server_names[0]}"
+    return url_of(site, loaded.inventory.sites[site])
 
 
 def _folder(root: Path, run: str) -> Path:
