@@ -96,9 +96,10 @@ def test_sides_that_are_none_are_refused(text: str, told: str) -> None:
 def test_who_else_answered_a_window_is_named(
     servers: set[str], releases: set[str], told: str
 ) -> None:
-    rows = np.zeros(3, REQUEST)
-    rows["seen"] = (0, 1, 1)
-    seen = Requests(rows, ("", "web-1;unix:/a/slot.sock;r1", "web-9;x;r9"))
+    rows = np.zeros(4, REQUEST)
+    rows["seen"] = (0, 1, 1, 2)
+    texts = ("", "web-1;unix:/a/slot.sock;r1", "web-1;;cached", "web-9;x;r9")
+    seen = Requests(rows, texts)
     assert windows.strangers(seen, frozenset(servers), frozenset(releases)) == told
 
 

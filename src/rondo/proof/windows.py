@@ -92,10 +92,13 @@ def measure(
 
 
 def strangers(requests: Requests, servers: frozenset[str], releases: frozenset[str]) -> str:
-    """Say who else answered than those expected; empty if nobody did, or nobody was expected."""
+    """Say who else answered than those expected; empty if nobody did, or nobody was expected.
+
+    What a server's cache answered has no backend, and may name the release that filled the cache.
+    """
     said = [requests.texts[number].split(";") for number in np.unique(requests.rows["seen"])]
     seen_servers = {each[0] for each in said if each[0]}
-    seen_releases = {each[-1] for each in said if len(each) > 2 and each[-1]}
+    seen_releases = {each[-1] for each in said if len(each) > 2 and each[1] and each[-1]}
     if servers and seen_servers - servers:
         return f"{phrases.listed(sorted(seen_servers - servers))} answered as well"
     if releases and seen_releases - releases:
