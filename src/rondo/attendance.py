@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rondo import hooks
@@ -11,11 +12,14 @@ from rondo.errors import PreflightError, RondoError
 from rondo.events import Emit, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from rondo.audit import Account
     from rondo.fleet import Fleet
     from rondo.inventory import Inventory
+
+_VERDICTS = {0: "PASS", 1: "FAIL", 3: "INVALID"}
 
 
 @contextmanager
@@ -41,22 +45,68 @@ def attended(
             yield account
     except BaseException as error:
         told = account.release if account else release
-        _lament(inventory, _after(occasion, told, result_of(error)), fleet, emit)
+        ended = replace(occasion, release=told, outcome=result_of(error))
+        _lament(inventory, ended, fleet.root, emit)
         raise
-    ended = _after(occasion, account.release, "done")
+    ended = replace(occasion, release=account.release, outcome="done")
+    _rejoice(inventory, ended, fleet.root, emit)
+
+
+def _rejoice(inventory: Inventory, occasion: hooks.Occasion, root: Path, emit: Emit) -> None:
+    """Run the hook for what is done; raises RondoError if it fails."""
     try:
-        hooks.run(inventory.hooks, "after_deploy", ended, fleet.root, emit)
+        hooks.run(inventory.hooks, "after_deploy", occasion, root, emit)
     except hooks.HookError as error:
-        raise RondoError(f"{error}; the {command} itself is done") from None
+        raise RondoError(f"{error}; the {occasion.command} itself is done") from None
 
 
-def _after(occasion: hooks.Occasion, release: str, outcome: str) -> hooks.Occasion:
-    return hooks.Occasion(occasion.project, occasion.command, occasion.servers, release, outcome)
-
-
-def _lament(inventory: Inventory, occasion: hooks.Occasion, fleet: Fleet, emit: Emit) -> None:
+def _lament(inventory: Inventory, occasion: hooks.Occasion, root: Path, emit: Emit) -> None:
     """Run the hook for failures; what goes wrong with it must not hide the failure itself."""
     try:
-        hooks.run(inventory.hooks, "on_failure", occasion, fleet.root, emit)
+        hooks.run(inventory.hooks, "on_failure", occasion, root, emit)
     except hooks.HookError as error:
         emit(Event("note", str(error)))
+
+
+@dataclass(slots=True)
+class Ending:
+    """The hook after a change that is made under load: it waits for the verdict."""
+
+    inventory: Inventory
+    command: str
+    root: Path
+    made: hooks.Occasion | None = None
+    """The change, once it is made; one that fails before has told its hook already."""
+
+    @property
+    def meanwhile(self) -> Inventory:
+        """The inventory to make the change with: nobody hears yet that all went well."""
+        quiet = self.inventory.hooks.model_copy(update={"after_deploy": None})
+        return self.inventory.model_copy(update={"hooks": quiet})
+
+    def note(self, servers: Sequence[str], release: str) -> None:
+        """Take down that the change is made."""
+        project = self.inventory.project
+        self.made = hooks.Occasion(project, self.command, tuple(servers), release)
+
+    def await_verdict(self, prove: Callable[[], int], emit: Emit) -> int:
+        """Prove, then run the hook that the verdict calls for, and return the verdict's code.
+
+        A run that was not sound says nothing against the change, which stays.
+        """
+        try:
+            code = prove()
+        except BaseException as error:
+            # Nothing was refused or locked: the change is made, only its verdict is missing.
+            ended = "interrupted" if result_of(error) == "interrupted" else "failed"
+            self._tell(ended, "", emit)
+            raise
+        verdict = _VERDICTS[code]
+        self._tell("failed" if verdict == "FAIL" else "done", verdict, emit)
+        return code
+
+    def _tell(self, outcome: str, proof: str, emit: Emit) -> None:
+        if self.made:
+            occasion = replace(self.made, outcome=outcome, proof=proof)
+            run = _rejoice if outcome == "done" else _lament
+            run(self.inventory, occasion, self.root, emit)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rondo import bootstrap, certificates, cluster, looking, operations, terminal
 from rondo.apply import new_instance
+from rondo.attendance import Ending
 from rondo.change import Manner, manner_of
 from rondo.deploy import Intent, bytes_to_send, deploy, faults, intend
 from rondo.docker import Instance
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from rondo.plan import Plan
     from rondo.server import Remote
     from rondo.session import Session
+    from rondo.source import Loaded
     from rondo.state import ServerState
     from rondo.ui import Ui
 
@@ -210,24 +212,28 @@ def _prove_deploy(session: Session, screen: Screen, manner: Manner) -> int:
     from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
 
     made: list[Outcome] = []
+    loaded = session.loaded
+    ending = Ending(loaded.inventory, "deploy", loaded.root)
 
     def change(emit: Emit) -> int:
-        made.append(_deploy(session, emit, manner))
+        outcome = _deploy(session, emit, manner, replace(loaded, inventory=ending.meanwhile))
+        made.append(outcome)
+        if outcome.plan:
+            ending.note(session.names, outcome.plan.release)
         return EXIT_DONE
 
     def back(emit: Emit, reason: str) -> bool:
         if not made or not made[0].plan:
             return False
-        inventory = session.loaded.inventory
-        operations.revert(inventory, session.fleet, made[0].states, emit, reason)
+        operations.revert(loaded.inventory, session.fleet, made[0].states, emit, reason)
         return True
 
-    return proving(session, change, screen, back if manner.revert else None)
+    return proving(session, change, screen, ending, back if manner.revert else None)
 
 
-def _deploy(session: Session, emit: Emit, manner: Manner) -> Outcome:
+def _deploy(session: Session, emit: Emit, manner: Manner, loaded: Loaded | None = None) -> Outcome:
     began = time.monotonic()
-    outcome = deploy(session.loaded, session.fleet, session.names, emit, manner)
+    outcome = deploy(loaded or session.loaded, session.fleet, session.names, emit, manner)
     if not outcome.plan:
         session.ui.note(nothing_to_do(outcome.states))
         return outcome

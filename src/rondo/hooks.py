@@ -35,6 +35,8 @@ class Occasion:
     servers: tuple[str, ...]
     release: str = ""
     outcome: str = ""
+    proof: str = ""
+    """Verdict of the proof under which it was done; empty without one."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -45,6 +47,7 @@ class Occasion:
             "RONDO_SERVERS": ",".join(self.servers),
             "RONDO_RELEASE": self.release,
             "RONDO_OUTCOME": self.outcome,
+            "RONDO_PROOF": self.proof,
         }
 
 

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from rondo import cluster, operations
+from rondo.attendance import Ending
 from rondo.change import Manner, manner_of
 from rondo.console import Screen, run_journal, show_steps
 from rondo.errors import EXIT_CHANGES, EXIT_DONE, of_a_proof
@@ -16,6 +17,8 @@ from rondo.events import Emit, fan_out, journal
 from rondo.steps import FillSlot, StartWorker
 
 if TYPE_CHECKING:
+    from rondo.change import Outcome
+    from rondo.inventory import Inventory
     from rondo.plan import Plan
     from rondo.session import Session
 
@@ -49,17 +52,28 @@ def run_restart(  # noqa: PLR0913 - the command's options
     with of_a_proof() if prove else nullcontext():
         manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
     if prove:
-        from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
-
-        return proving(
-            session, lambda emit: _restart(session, service, emit, manner), Screen(session.ui)
-        )
-    return _restart(session, service, _sink(session), manner)
+        return _prove_restart(session, service, manner)
+    _restart(session, session.loaded.inventory, service, _sink(session), manner)
+    return EXIT_DONE
 
 
-def _restart(session: Session, service: str, emit: Emit, manner: Manner) -> int:
+def _prove_restart(session: Session, service: str, manner: Manner) -> int:
+    from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
+
+    ending = Ending(session.loaded.inventory, "restart", session.loaded.root)
+
+    def change(emit: Emit) -> int:
+        outcome = _restart(session, ending.meanwhile, service, emit, manner)
+        ending.note(tuple(outcome.states), outcome.plan.release)
+        return EXIT_DONE
+
+    return proving(session, change, Screen(session.ui), ending)
+
+
+def _restart(
+    session: Session, inventory: Inventory, service: str, emit: Emit, manner: Manner
+) -> Outcome:
     began = time.monotonic()
-    inventory = session.loaded.inventory
     outcome = operations.restart(inventory, session.fleet, session.names, emit, service, manner)
     took = time.monotonic() - began
     servers = ", ".join(outcome.states)
@@ -67,7 +81,7 @@ def _restart(session: Session, service: str, emit: Emit, manner: Manner) -> int:
         f"{replaced(outcome.plan)} containers of release {outcome.plan.release} are fresh on "
         f"{servers} ({took:.1f} s)"
     )
-    return EXIT_DONE
+    return outcome
 
 
 def run_rollback(  # noqa: PLR0913 - the command's options

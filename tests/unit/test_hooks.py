@@ -8,11 +8,15 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from inventories import ONE_NAME
 
 from rondo import hooks
-from rondo.inventory import Hooks
+from rondo.attendance import Ending
+from rondo.errors import Interrupted, LockedError, RondoError
+from rondo.inventory import Hooks, Inventory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from rondo.events import Event
@@ -34,6 +38,7 @@ def test_a_hook_is_told_what_it_belongs_to(tmp_path: Path) -> None:
         "RONDO_COMMAND=deploy",
         "RONDO_OUTCOME=done",
         "RONDO_PROJECT=shop",
+        "RONDO_PROOF=",
         "RONDO_RELEASE=abc.1",
         "RONDO_SERVERS=web-1,web-2",
         str(tmp_path),
@@ -97,3 +102,77 @@ def test_without_hooks_nothing_is_run_or_said(tmp_path: Path) -> None:
     shown: list[Event] = []
     hooks.run(Hooks(), "on_failure", OCCASION, tmp_path, shown.append)
     assert not shown
+
+
+class TestUnderLoad:
+    """The hook after a change that is proved hears of the verdict, and of nothing before it."""
+
+    def ending(self, root: Path, after: str = "true") -> Ending:
+        tell = "echo $0 $RONDO_OUTCOME $RONDO_PROOF $RONDO_RELEASE >>told"
+        declared = {
+            "after_deploy": ["sh", "-c", f"{tell}; {after}", "after"],
+            "on_failure": ["sh", "-c", tell, "failure"],
+        }
+        inventory = Inventory.model_validate(ONE_NAME | {"hooks": declared})
+        return Ending(inventory, "deploy", root)
+
+    def told(self, root: Path) -> list[str]:
+        path = root / "told"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def made(self, root: Path, prove: Callable[[], int]) -> list[str]:
+        ending = self.ending(root)
+        ending.note(["web-1"], "abc.1")
+        ending.await_verdict(prove, lambda _: None)
+        return self.told(root)
+
+    @pytest.mark.parametrize(
+        ("code", "line"),
+        [
+            (0, "after done PASS abc.1"),
+            (1, "failure failed FAIL abc.1"),
+            (3, "after done INVALID abc.1"),
+        ],
+    )
+    def test_the_verdict_decides_which_hook_runs(
+        self, tmp_path: Path, code: int, line: str
+    ) -> None:
+        def prove() -> int:
+            assert not self.told(tmp_path), "a hook ran before the verdict"
+            return code
+
+        assert self.made(tmp_path, prove) == [line]
+
+    @pytest.mark.parametrize(
+        ("error", "outcome"),
+        [
+            (Interrupted("Ctrl-C"), "interrupted"),
+            (RondoError("the way back failed"), "failed"),
+            (LockedError("somebody else holds the lock, so nothing went back"), "failed"),
+        ],
+    )
+    def test_a_proof_without_a_verdict_is_told_as_a_failure(
+        self, tmp_path: Path, error: Exception, outcome: str
+    ) -> None:
+        def prove() -> int:
+            raise error
+
+        with pytest.raises(type(error)):
+            self.made(tmp_path, prove)
+        assert self.told(tmp_path) == [f"failure {outcome} abc.1"]
+
+    def test_a_change_that_was_not_made_has_told_its_hook_itself(self, tmp_path: Path) -> None:
+        ending = self.ending(tmp_path)
+        assert ending.await_verdict(lambda: 1, lambda _: None) == 1
+        assert not self.told(tmp_path)
+
+    def test_the_change_itself_tells_failures_alone(self, tmp_path: Path) -> None:
+        meanwhile = self.ending(tmp_path).meanwhile.hooks
+        assert meanwhile.after_deploy is None
+        assert meanwhile.on_failure
+
+    def test_a_hook_that_fails_after_the_verdict_fails_the_command(self, tmp_path: Path) -> None:
+        ending = self.ending(tmp_path, after="exit 4")
+        ending.note(["web-1"], "abc.1")
+        with pytest.raises(RondoError, match="ended with code 4.*the deploy itself is done"):
+            ending.await_verdict(lambda: 0, lambda _: None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from rondo import cluster
 from rondo.errors import EXIT_DONE, EXIT_FAILED, InputError, Interrupted, RondoError, of_a_proof
-from rondo.events import Event, fan_out, journal
+from rondo.events import Event, fan_out, journal, redacted
 from rondo.layout import Layout
 from rondo.proof import expect, nginxconf, telling
 from rondo.proof.conduct import Load, Options, aim_at, generate, interruptible, told, write_brief
@@ -24,9 +24,11 @@ from rondo.proof.runs import new_run
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rondo.attendance import Ending
     from rondo.events import Emit
     from rondo.proof.aim import Aim
     from rondo.proof.conduct import Say
+    from rondo.proof.runs import RunFolder
     from rondo.session import Session
     from rondo.state import ServerState
 
@@ -49,29 +51,43 @@ _KINDS: Final[dict[str, MarkKind]] = {
 }
 
 
-def proving(session: Session, change: Change, show: Emit, back: Return | None = None) -> int:
+def proving(
+    session: Session, change: Change, show: Emit, ending: Ending, back: Return | None = None
+) -> int:
     """Make a change under load and judge both; return 0 if it was made and the site held.
 
     A change that is done goes `back` when its proof fails; a run that was not sound proves nothing
-    against it.
+    against it. The hook after it, the `ending`, hears of the verdict, and of the way back.
 
     Raises the RondoError of a change that failed, when what the clients saw of it is told, and
     UsageError if something that was written is wrong.
     """
     with of_a_proof():
-        return _proving(session, change, show, back)
+        chosen = aim_at(session.loaded, names=session.names)
+        states = cluster.observe(session.fleet, chosen.servers, session.loaded.inventory.project)
+        proof = _Proof(session, *loadable(chosen, states), new_run(session.loaded.root))
+        emit = fan_out(show, journal(proof.run.events))
+        return ending.await_verdict(
+            lambda: _proving(proof, change, emit, back), redacted(emit, session.fleet.redact)
+        )
 
 
-def _proving(session: Session, change: Change, show: Emit, back: Return | None) -> int:
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What a change is proved by."""
+
+    session: Session
+    aim: Aim
+    left_out: tuple[str, ...]
+    run: RunFolder
+
+
+def _proving(proof: _Proof, change: Change, emit: Emit, back: Return | None) -> int:
+    session, run, course = proof.session, proof.run, Course()
     root, ui = session.loaded.root, session.ui
-    chosen = aim_at(session.loaded, names=session.names)
-    states = cluster.observe(session.fleet, chosen.servers, session.loaded.inventory.project)
-    aim, left_out = loadable(chosen, states)
-    run, course = new_run(root), Course()
-    emit = fan_out(show, journal(run.events))
     try:
-        with interruptible(), Inquiry(aim, session.fleet, run) as inquiry:
-            inquiry.notes += left_out
+        with interruptible(), Inquiry(proof.aim, session.fleet, run) as inquiry:
+            inquiry.notes += proof.left_out
             inquiry.command = typed(sys.argv)
             _under_load(inquiry, lambda sink: course.go(change, sink), emit, ui.note)
             outcome = inquiry.conclude(cut=True, undone=bool(course.failure))
@@ -84,7 +100,7 @@ def _proving(session: Session, change: Change, show: Emit, back: Return | None) 
         ui.warn("everything is back as it was before; what did not hold under load stands above")
     elif verdict:
         ui.warn("the change itself is done; what did not hold under load stands above")
-    return course.code or verdict
+    return verdict
 
 
 def _under_load(inquiry: Inquiry, change: Change, emit: Emit, say: Say) -> None:
