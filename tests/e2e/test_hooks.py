@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 TELL = """\
 #!/bin/sh
 echo "$0 of $RONDO_COMMAND: $RONDO_OUTCOME"
-echo "$0 $RONDO_COMMAND $RONDO_PROJECT $RONDO_RELEASE $RONDO_SERVERS $RONDO_OUTCOME" >>told
+echo "$0 $RONDO_COMMAND $RONDO_PROJECT $RONDO_RELEASE $RONDO_SERVERS $RONDO_OUTCOME$RONDO_PROOF" >>told
 env >>environment
 """
 HOOKS = ("before", "after", "failure")
@@ -81,3 +81,20 @@ def test_a_restart_has_the_hooks_as_well(hooked: Operator) -> None:
     hooked.fab("restart", "frontend")
     assert [line[:2] for line in told(hooked)] == [["./before", "restart"], ["./after", "restart"]]
     assert told(hooked)[-1][3] == hooked.machines[0].current()
+
+
+def test_a_deploy_whose_proof_fails_tells_the_hook_for_failures_alone(hooked: Operator) -> None:
+    """It is back when the hook runs; nobody was told before that all went well."""
+    before = hooked.machines[0].current()
+    hooked.declare(
+        {
+            "services": {"backend": {"environment": {"DRILL": "unproved"}}},
+            "proof": {"rate": 40, "limits": {"p50": "0.01ms"}},
+        }
+    )
+    hooked.fab("-H", "web-1", "deploy", "--prove", code=1)
+    assert [(line[0], line[-1]) for line in told(hooked)] == [
+        ("./before", ""),
+        ("./failure", "failedFAIL"),
+    ]
+    assert hooked.machines[0].current() == before

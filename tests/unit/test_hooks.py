@@ -174,5 +174,5 @@ class TestUnderLoad:
     def test_a_hook_that_fails_after_the_verdict_fails_the_command(self, tmp_path: Path) -> None:
         ending = self.ending(tmp_path, after="exit 4")
         ending.note(["web-1"], "abc.1")
-        with pytest.raises(RondoError, match="ended with code 4.*the deploy itself is done"):
+        with pytest.raises(RondoError, match=r"ended with code 4.*the deploy itself is done"):
             ending.await_verdict(lambda: 0, lambda _: None)
