@@ -71,7 +71,17 @@ stop_behind() {
     ) &
 }
 
-connections() { ss -xH state connected src "$1" 2>/dev/null | wc -l; }
+# Those that wait for a worker are in no line of their own: the socket that listens tells how many.
+connections() { # SOCKET
+    ss -xaH src "$1" 2>/dev/null |
+        awk '$2 == "ESTAB" { open++ } $2 == "LISTEN" { open += $3 } END { print open + 0 }'
+}
+
+# WebSockets never end by themselves: their container can still say goodbye when it is stopped.
+tell_open() { # NUMBER DEADLINE
+    [ "$1" -gt 0 ] || return 0
+    say "note${tab}drain deadline of ${2}s passed with $1 connections of $slot open: they are cut, unless their container ends them itself within its stop_grace"
+}
 
 # Idle is none in three looks in a row: a worker may be between accept and its first read.
 drain_socket() { # SOCKET DEADLINE
@@ -80,7 +90,7 @@ drain_socket() { # SOCKET DEADLINE
     while [ "$idle" -lt 3 ]; do
         if [ "$(connections "$1")" = 0 ]; then idle=$((idle + 1)); else idle=0; fi
         if [ "$idle" -lt 3 ] && [ "$(uptime_seconds)" -ge "$limit" ]; then
-            say "note${tab}drain deadline of ${2}s passed with $(connections "$1") connections open on $1"
+            tell_open "$(connections "$1")" "$2"
             return 0
         fi
         sleep 0.02
@@ -156,6 +166,9 @@ mark_port() { # DOWN-OR-UP
         for worker in $workers; do
             while kill -0 "$worker" 2>/dev/null && [ "$(uptime_seconds)" -lt "$limit" ]; do sleep 0.02; done
         done
+        if [ "$1" = down ] && [ "$(uptime_seconds)" -ge "$limit" ]; then
+            tell_open "$(ss -tnH state established dst "127.0.0.1:$port" | wc -l)" "$drain"
+        fi
     ) 6>>"$root/lock.site"
 }
 

@@ -1,0 +1,67 @@
+"""The drain of a slot, with real sockets: what is still open when its deadline passes is told."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rondo.scripts import changing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(not shutil.which("ss"), reason="needs ss, of iproute2")
+
+
+def drain(path: Path, deadline: str) -> str:
+    """Drain a socket of slot chat-1; give what the server would tell."""
+    words = f'set -- :\n{changing("slot")}\nslot=chat-1\ndrain_socket "{path}" {deadline}'
+    done = subprocess.run(
+        ("sh", "-c", words), capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout
+
+
+@contextlib.contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        yield server
+
+
+@contextlib.contextmanager
+def visitors(path: Path, number: int) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for _ in range(number):
+            stack.enter_context(socket.socket(socket.AF_UNIX)).connect(str(path))
+        yield
+
+
+def test_a_drain_tells_how_many_connections_its_deadline_has_left(tmp_path: Path) -> None:
+    path = tmp_path / "app.sock"
+    with listening(path) as server, visitors(path, 2), server.accept()[0]:
+        said = drain(path, "0")
+    assert said.startswith("note\tdrain deadline of 0s passed with 2 connections of chat-1 open: ")
+    assert "they are cut, unless their container ends them itself" in said
+
+
+def test_a_drain_of_an_idle_socket_has_nothing_to_tell(tmp_path: Path) -> None:
+    path = tmp_path / "app.sock"
+    with listening(path), visitors(tmp_path / "app.sock", 1):
+        pass
+    assert drain(path, "30") == ""
+
+
+def test_a_drain_ends_when_the_last_connection_does(tmp_path: Path) -> None:
+    path = tmp_path / "app.sock"
+    with listening(path) as server, visitors(path, 1):
+        # The visitor stays; it is the application that has done with it.
+        server.accept()[0].close()
+        assert drain(path, "30") == ""
