@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 TELL = """\
 #!/bin/sh
 echo "$0 of $RONDO_COMMAND: $RONDO_OUTCOME"
-echo "$0 $RONDO_COMMAND $RONDO_PROJECT $RONDO_RELEASE $RONDO_SERVERS $RONDO_OUTCOME$RONDO_PROOF" >>told
+about="$RONDO_PROJECT $RONDO_RELEASE $RONDO_SERVERS"
+echo "$0 $RONDO_COMMAND $about $RONDO_OUTCOME$RONDO_PROOF" >>told
 env >>environment
 """
 HOOKS = ("before", "after", "failure")
