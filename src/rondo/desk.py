@@ -156,19 +156,21 @@ def prove(
 ) -> int:
     """Prove a site under load; 0 passed, 1 failed, 2 asked for wrongly, 3 says neither."""
     from rondo.fleet import Fleet
-    from rondo.proof import conduct, measuring, telling
+    from rondo.proof import conduct, measuring, runs, telling
     from rondo.proof.windowing import Setting
 
     with of_a_proof():
         options, asked = conduct.options(**typed), measuring.Wish(**wish)
+        command = runs.typed(sys.argv)
         loaded = load(selection or None)
         aim = conduct.aim_at(loaded, host=host, server=server)
         # Releases are switched on all servers, whichever are loaded.
         names = tuple(loaded.inventory.servers) if asked.given else aim.servers
         with Fleet(loaded.inventory, loaded.root, names, note=ui.warn) as fleet:
             if asked.given:
-                return measuring.measure(ui, Setting(loaded, aim, fleet, ui.note), asked, options)
-            outcome = conduct.prove(aim, fleet, options, ui.note)
+                setting = Setting(loaded, aim, fleet, ui.note, command=command)
+                return measuring.measure(ui, setting, asked, options)
+            outcome = conduct.prove(aim, fleet, options, ui.note, command)
     return telling.tell(ui, outcome, loaded.root)
 
 

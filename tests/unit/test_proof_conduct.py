@@ -23,14 +23,14 @@ from rondo.inventory import Inventory
 from rondo.layout import Layout
 from rondo.proof import expect
 from rondo.proof.aim import aim_at
-from rondo.proof.change import Course, Marks, loadable, slot_in, typed
+from rondo.proof.change import Course, Marks, loadable, slot_in
 from rondo.proof.conduct import Options, options
 from rondo.proof.evidence import Mark, Planned, WorkerReport
 from rondo.proof.generator import Generator
 from rondo.proof.inquiry import cut_short
 from rondo.proof.load.starting import known_host
 from rondo.proof.records import REQUEST, Outcome, Requests
-from rondo.proof.runs import new_run, span
+from rondo.proof.runs import new_run, span, typed
 from rondo.proof.visits import default_scenario
 from rondo.source import Loaded
 from rondo.state import ServerState
@@ -219,6 +219,9 @@ class TestCourse:
     def test_what_was_typed_is_what_makes_such_a_run_again(self) -> None:
         assert typed(["/usr/bin/fab", "-H", "web-1", "restart", "--prove"]) == (
             "fab -H web-1 restart --prove"
+        )
+        assert typed(["/venv/site-packages/fabric/__main__.py", "deploy", "--prove"]) == (
+            "fab deploy --prove"
         )
         assert not typed(["pytest", "-q"])
         assert not typed([])

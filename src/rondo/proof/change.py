@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rondo import cluster
@@ -19,10 +17,10 @@ from rondo.proof import expect, nginxconf, telling
 from rondo.proof.conduct import Load, Options, aim_at, generate, interruptible, told, write_brief
 from rondo.proof.evidence import Mark, MarkKind
 from rondo.proof.inquiry import Inquiry
-from rondo.proof.runs import new_run
+from rondo.proof.runs import new_run, typed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from rondo.attendance import Ending
     from rondo.events import Emit
@@ -145,12 +143,6 @@ def loadable(aim: Aim, states: Mapping[str, ServerState]) -> tuple[Aim, tuple[st
     left_out = f"{missing}: {aim.site} did not run whole there before the change, so that it was "
     left_out += "not loaded; prove it by itself: inv prove"
     return replace(aim, servers=there), (left_out,) if missing else ()
-
-
-def typed(words: Sequence[str]) -> str:
-    """Return a command as it was typed; empty for a program that is not ours."""
-    name = Path(words[0]).name if words else ""
-    return shlex.join([name, *words[1:]]) if name in {"fab", "inv", "invoke"} else ""
 
 
 @dataclass(slots=True)

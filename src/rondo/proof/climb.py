@@ -60,7 +60,8 @@ def climb(setting: Setting, options: Options) -> Outcome:
             stages.append(knee.judge(rate, window, limits, options.seconds))
             say(told(stages[-1]))
     found = knee.conclude(search, stages, limits)
-    page = windowed.write_knee(run.path, found, limits, _command(aim, search, options))
+    command = setting.command or _command(aim, search, options)
+    page = windowed.write_knee(run.path, found, limits, command)
     return Outcome(found, run.path, page)
 
 

@@ -67,14 +67,15 @@ def _number(option: str, text: str) -> float | None:
     raise InputError(f"{option}: {text!r} cannot be used; give it like {like}")
 
 
-def prove(aim: Aim, fleet: Fleet | None, options: Options, say: Say) -> Outcome:
-    """Load a site as its inventory says and judge what all witnesses saw.
+def prove(aim: Aim, fleet: Fleet | None, options: Options, say: Say, command: str = "") -> Outcome:
+    """Load a site as its inventory says and judge what all witnesses saw; `command` asked for it.
 
     Raises RondoError where no load could be made, Interrupted at Ctrl-C: then nothing is judged.
     """
     assert aim.loaded  # noqa: S101 - aims without an inventory are for loads made by hand
     run = new_run(aim.loaded.root)
     with interruptible(), Inquiry(aim, fleet, run) as inquiry:
+        inquiry.command = command
         inquiry.open()
         brief = write_brief(inquiry, options)
         say(told(aim, brief))

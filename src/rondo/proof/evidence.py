@@ -198,4 +198,4 @@ class Evidence:
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of rondo, locust, python and each server's nginx, for the report."""
     command: str = ""
-    """What was typed to make a change under load; empty without one."""
+    """What was typed for it; empty where that is not known."""

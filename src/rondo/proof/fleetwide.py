@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rondo.errors import InputError, of_a_proof
 from rondo.proof import conduct, measuring, placing, telling
 from rondo.proof.aim import aim_at
+from rondo.proof.runs import typed
 from rondo.proof.windowing import Setting
 
 if TYPE_CHECKING:
@@ -39,13 +41,14 @@ def _prove(
     options: conduct.Options,
 ) -> int:
     loaded, ui = session.loaded, session.ui
-    aim = aim_at(loaded, host=host, names=session.names)
+    aim, command = aim_at(loaded, host=host, names=session.names), typed(sys.argv)
     with _placed(session, **place) as there:
         led, count = (there.options, there.count) if there else ((), 1)
         if asked.given:
-            setting = Setting(loaded, aim, session.fleet, ui.note, led, count)
+            setting = Setting(loaded, aim, session.fleet, ui.note, led, count, command)
             return measuring.measure(ui, setting, asked, options)
-        outcome = conduct.prove(aim, session.fleet, replace(options, led=led), ui.note)
+        options = replace(options, led=led)
+        outcome = conduct.prove(aim, session.fleet, options, ui.note, command)
     return telling.tell(ui, outcome, loaded.root)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import json
 import secrets
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,17 @@ class RunFolder:
     def servers(self) -> Path:
         """Folder of the servers' logs."""
         return self.path / "servers"
+
+
+_PROGRAMS: Final = {"fabric": "fab", "invoke": "inv"}
+
+
+def typed(words: Sequence[str]) -> str:
+    """Return a command as it was typed; empty for a program that is not ours."""
+    path = Path(words[0]) if words else Path()
+    # `python -m fabric` is the same program.
+    name = _PROGRAMS.get(path.parent.name, "") if path.name == "__main__.py" else path.name
+    return shlex.join([name, *words[1:]]) if name in {"fab", "inv", "invoke"} else ""
 
 
 def new_run(root: Path, path: Path | None = None) -> RunFolder:

@@ -42,6 +42,8 @@ class Setting:
     """Options of a Locust master whose workers wait for it elsewhere."""
     workers: int = 1
     """Load generators that must have reported."""
+    command: str = ""
+    """What was typed for it; empty where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
