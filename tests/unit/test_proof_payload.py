@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 from inventories import ONE_NAME
 
+from rondo.context import made_of
 from rondo.errors import InputError
+from rondo.fleet import Fleet
 from rondo.inventory import Inventory
 from rondo.proof import payload, placing
+from rondo.server import Output, Remote
+from rondo.source import Loaded
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / payload.LOCK).read_text()
@@ -110,3 +114,29 @@ def test_workers_are_named_by_group_or_by_server(text: str, servers: tuple[str, 
 def test_a_name_that_is_no_worker_is_refused_with_those_there_are(text: str, told: str) -> None:
     with pytest.raises(InputError, match=re.escape(told)):
         placing.chosen(INVENTORY, text)
+
+
+@pytest.mark.parametrize(
+    ("said", "keep", "removed"),
+    [
+        (("2 there",), False, ""),
+        (("2 missing", "2 kept"), False, "worker:1"),
+        (("2 missing", "2 fetched"), False, f"worker:1 {placing.BASE}"),
+        (("2 missing", "2 fetched"), True, ""),
+    ],
+    ids=["there before", "built", "built, its base fetched", "to be kept"],
+)
+def test_only_images_that_came_for_the_run_go_with_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: tuple[str, ...],
+    keep: bool,  # noqa: FBT001
+    removed: str,
+) -> None:
+    answers = iter(said)
+    monkeypatch.setattr(Remote, "run", lambda *_, **__: Output(next(answers), "", 0))
+    loaded = Loaded(INVENTORY, tmp_path / "inventory.yaml", {})
+    fleet = Fleet(INVENTORY, tmp_path, ["web-1"])
+    place = placing._Place(loaded, fleet, placing.Wish(("web-1",), 0, keep), lambda _: None)
+    place._ensure(fleet["web-1"], "worker:1", made_of({}), [])
+    assert place._removed == {"web-1": removed}

@@ -175,7 +175,8 @@ class _Place:
         script, step = changing("proof_image"), "make the image of a load generator"
         asked = remote.run(script, tag, BASE, "ask", step=step).stdout.split()
         if asked[-1] == "there":
-            self._removed[remote.name] = self._unwanted(tag)
+            # What was there before is somebody's: left by --keep-image, or of a run that is on.
+            self._removed[remote.name] = ""
             return _Image(remote.name, tag, int(asked[0]))
         self._say(f"{remote.name}: building the image of a load generator, once")
         options = [f"--build-arg={key}={value}" for key, value in arguments]
