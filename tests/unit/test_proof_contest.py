@@ -9,26 +9,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import house
 import numpy as np
 import pytest
 from house import BARE
 from inventories import ONE_NAME
 
+from rondo import cluster
 from rondo.errors import InputError
+from rondo.fleet import Fleet
 from rondo.inventory import Inventory
 from rondo.objectives import ProofLimits
+from rondo.plan import Policy, make_plan
 from rondo.proof import contest, knee, versus, windows
 from rondo.proof.aim import Aim
 from rondo.proof.knee import Search
 from rondo.proof.records import REQUEST, Requests
 from rondo.proof.report import windowed
+from rondo.proof.runs import new_run
 from rondo.proof.versus import CLOSED, PACED, Pair
+from rondo.proof.windowing import Setting
 from rondo.proof.windows import Window
 from rondo.source import Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rondo.server import Remote
     from rondo.state import ServerState
 
 SERVERS = {
@@ -63,6 +70,32 @@ def test_two_releases_are_sides_by_any_part_of_their_names_on_all_servers() -> N
     a, b = contest.contenders(INVENTORY, AIM, "2567:9c41", there)
     assert (a.release, b.release) == ("git.25677641", "git.9c41f7d0")
     assert a.servers == b.servers == AIM.servers
+
+
+def test_releases_are_switched_without_hooks_as_nothing_is_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The switch goes as far as the servers, which cannot be asked for anything here."""
+    first, second = house.release("1"), house.release("2")
+    there = house.deployed(first)
+    there = house.Simulation(second, there).apply(make_plan(second, there, Policy()))
+    monkeypatch.setattr(cluster, "observe", lambda *_: there)
+    declared = house.inventory(hooks={"before_deploy": ["touch", "ran"], "on_failure": ["ls", "x"]})
+
+    class Unasked(Fleet):
+        def __getitem__(self, name: str) -> Remote:
+            raise AssertionError(f"{name} was asked for something")
+
+    said: list[str] = []
+    fleet = Unasked(declared, tmp_path, ("web-1", "web-2"))
+    setting = Setting(Loaded(declared, tmp_path / "i.yaml", {}), AIM, fleet, said.append)
+    run = new_run(tmp_path)
+    switch = contest.Switch(setting, ("web-1", "web-2"), run, second.id)
+    with pytest.raises(AssertionError, match="was asked for something"):
+        switch.to(first.id)
+    assert said == [f"switching web-1, web-2 to release {first.id}"]
+    assert not (tmp_path / "ran").exists()
+    assert "hook" not in (run.events.read_text() if run.events.exists() else "")
 
 
 @pytest.mark.parametrize(

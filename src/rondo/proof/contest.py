@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from rondo import cluster, operations
 from rondo.errors import InputError, RondoError
 from rondo.events import journal
+from rondo.inventory import Hooks
 from rondo.proof import expect, versus
 from rondo.proof.conduct import interruptible
 from rondo.proof.report import windowed
@@ -148,7 +149,10 @@ class Switch:
         setting = self.setting
         setting.say(f"switching {', '.join(self.names)} to release {release}")
         emit = journal(self.run.events)
-        operations.rollback(setting.loaded.inventory, setting.fleet, self.names, emit, release)
+        inventory = setting.loaded.inventory
+        # Nothing is released: nobody is to be told of it as of a rollback.
+        quiet = inventory.model_copy(update={"hooks": Hooks()})
+        operations.rollback(quiet, setting.fleet, self.names, emit, release)
         self._current = release
         return True
 
@@ -236,7 +240,8 @@ def contest(setting: Setting, text: str, options: Options) -> Outcome:
     kinds = [(measures, [each[kind] for each in rounds]) for kind, measures in _KINDS]
     names = (sides[0].name, sides[1].name)
     judged = versus.judge(names, kinds, setting.loaded.inventory.proof.limits.errors)
-    page = windowed.write_contest(run.path, judged, kinds, _command(aim, names, options))
+    command = setting.command or _command(aim, names, options)
+    page = windowed.write_contest(run.path, judged, kinds, command)
     return Outcome(judged, run.path, page)
 
 
