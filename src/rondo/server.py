@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -24,6 +24,7 @@ __all__ = ["Hold", "Output", "Remote"]
 CHANNELS: Final = 8
 """Channels at a time on one connection: sshd allows 10 (MaxSessions) and is slow to count down."""
 _PAUSE: Final = 0.05
+_AHEAD: Final = 5.0
 _TOLD_LINES: Final = 5
 _LOST: Final = -1
 
@@ -75,6 +76,7 @@ class Remote:
         self._connection = connection
         self._places = threading.BoundedSemaphore(CHANNELS)
         self._opening = threading.Lock()
+        self._spare: paramiko.Channel | None = None
         self._way = elevation.FIND
 
     @property
@@ -186,6 +188,7 @@ class Remote:
     def _start(self, exchange: Exchange, task: _Task) -> None:
         line = elevation.command(task.script, task.arguments, way=self._way, survive=task.survive)
         with self._in_time(task), self._unbroken(task):
+            self._look_ahead()
             exchange.start(line)
 
     def _find_way(self) -> None:
@@ -272,17 +275,30 @@ class Remote:
         end = time.monotonic() + timeout
         while True:
             try:
-                # One at a time: paramiko keeps the reason of a refusal in one place for all.
                 with self._opening:
-                    channel: paramiko.Channel = self._connection.transport.open_session(
-                        timeout=timeout
-                    )
+                    channel = self._spare or self._open_channel(timeout)
+                    self._spare = None
             except paramiko.ChannelException:
                 if time.monotonic() > end:
                     raise
                 time.sleep(_PAUSE)
             else:
-                return channel
+                if not channel.closed:
+                    return channel
+
+    def _open_channel(self, timeout: float) -> paramiko.Channel:
+        # One at a time: paramiko keeps the reason of a refusal in one place for all.
+        channel: paramiko.Channel = self._connection.transport.open_session(timeout=timeout)
+        return channel
+
+    def _look_ahead(self) -> None:
+        """Open the next command's channel while one runs: that is a round trip less for each."""
+        threading.Thread(target=self._open_spare, daemon=True).start()
+
+    def _open_spare(self) -> None:
+        # Without one the next command opens its own, and is told what is wrong.
+        with suppress(paramiko.SSHException, EOFError, OSError, AttributeError), self._opening:
+            self._spare = self._spare or self._open_channel(_AHEAD)
 
 
 def _after(task: _Task) -> str:

@@ -433,6 +433,17 @@ class TestOthers:
                 thread.join()
         assert results == [0] * 8
 
+    def test_a_channel_held_ready_for_the_next_command_takes_no_place_from_it(
+        self, make_sshd: Callable[..., Sshd], make_project: Callable[..., Project]
+    ) -> None:
+        project = make_project(web_1=make_sshd("MaxSessions 2"), web_2=make_sshd("MaxSessions 1"))
+        with project.fleet() as fleet:
+            one, other = fleet["web-1"], fleet["web-2"]
+            with one.hold("echo held; exec cat >/dev/null", step="hold", deadline=20):
+                said = [one.run("echo $1", str(n), step="run").stdout for n in range(5)]
+            assert said == [f"{n}\n" for n in range(5)]
+            assert [other.run("echo a", step="run").stdout for _ in range(5)] == ["a\n"] * 5
+
     def test_streaming_passes_lines_on_until_the_script_ends(self, remote: Remote) -> None:
         seen: list[str] = []
         output = remote.stream("echo a; echo b; exit 3", step="logs", on_line=seen.append)
