@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rondo import bootstrap, certificates, cluster, looking, operations, terminal
 from rondo.apply import new_instance
 from rondo.attendance import Ending
+from rondo.audit import audited
 from rondo.change import Manner, manner_of
 from rondo.deploy import Intent, bytes_to_send, deploy, faults, intend
 from rondo.docker import Instance
@@ -398,6 +399,8 @@ def run_bootstrap(session: Session, *, assume_yes: bool = False, login: str = ""
 
         bootstrap.apply(remote, inventory, tell, login=chosen)
 
-    cluster.everywhere(fleet, session.names, make)
+    changed = [name for name, found in plans.items() if found.changes]
+    with audited(fleet, changed, inventory.project, "bootstrap"):
+        cluster.everywhere(fleet, session.names, make)
     session.ui.note(f"{', '.join(session.names)} ready")
     return EXIT_DONE

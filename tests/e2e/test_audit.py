@@ -45,6 +45,17 @@ def test_what_changes_nothing_leaves_no_line(shop: Operator) -> None:
     assert [lines(each) for each in shop.machines] == before
 
 
+def test_a_bootstrap_that_changes_a_server_leaves_a_line_there(shop: Operator) -> None:
+    changed, other = shop.machines
+    before = [len(lines(each)) for each in (changed, other)]
+    changed.run("chmod 711 /var/log/rondo")
+    shop.fab("bootstrap", "--apply")
+    shop.fab("bootstrap", "--apply")
+    assert [len(lines(each)) for each in (changed, other)] == [before[0] + 1, before[1]]
+    last = lines(changed)[-1]
+    assert (last["command"], last["result"]) == ("bootstrap", "done")
+
+
 def test_a_failure_is_written_down(shop: Operator) -> None:
     shop.declare({"services": {"backend": {"release_command": ["false"]}}})
     shop.replace("examples/shop/backend/shop/wsgi.py", "import os", "import os  # audit")
