@@ -166,8 +166,10 @@ def _build(applier: Applier, step: steps.BuildImage, remote: Remote) -> None:
 
 def _pull(applier: Applier, step: steps.PullImage, remote: Remote) -> None:
     remote.run(
-        'docker pull "$1" 2>&1',
+        # First: a pull that is cut short may have left the image.
+        'printf "%s\\n" "$1" >>"$2"; exec docker pull "$1" 2>&1',
         step.reference,
+        applier.layout.pulled,
         step=step.title,
         deadline=PULL_DEADLINE,
         on_line=applier.lines(remote),
@@ -196,6 +198,7 @@ def _start_accessory(applier: Applier, step: steps.StartAccessory, remote: Remot
         str(step.accessory.ready_deadline),
         str(len(step.accessory.ready)),
         *step.accessory.ready,
+        applier.layout.root,
         "--",
         *run_options(applier.project, container, instance),
         step=step.title,
@@ -413,10 +416,17 @@ def _prune(applier: Applier, step: steps.Prune, remote: Remote) -> None:
         "\n".join(sorted(applier.material.contexts)),
         "\n".join(sorted(applier.material.certificates)),
         str(applier.build.cache or ""),
+        "\n".join(sorted(_forgotten(state, step.releases))),
         step=step.title,
         deadline=300,
         survive=True,
     )
+
+
+def _forgotten(state: ServerState, releases: Iterable[str]) -> set[str]:
+    """Return the images that records name which are about to go."""
+    gone = set(state.records) - set(releases)
+    return {image for name in gone for image in _strings(state.records[name].get("images"))}
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -86,6 +86,11 @@ class Layout:
         return f"{self.root}/environments/{digest}"
 
     @property
+    def pulled(self) -> str:
+        """Images that were pulled for the project, one a line: what may go when none names them."""
+        return f"{self.root}/pulled"
+
+    @property
     def releases(self) -> str:
         """Folder of the release records; `current` is a symlink to the one in force."""
         return f"{self.root}/releases"

@@ -94,3 +94,56 @@ def test_the_build_cache_has_a_bound(shop: Operator) -> None:
     shop.declare({"settings": {"build": {"cache": "1m"}}})
     shop.fab("-H", "web-1", "deploy")
     assert build_cache(machine) < before - 25
+
+
+def published(machine: Machine, name: str) -> str:
+    """Give an image of the registry by its digest, and leave no copy of it on the server."""
+    form = "--format '{{index .RepoDigests 0}}'"
+    return machine.run(
+        f"docker pull --quiet {name} >/dev/null; docker image inspect {form} {name};"
+        f" docker image rm {name} >/dev/null 2>&1 || :"
+    ).split()[-1]
+
+
+def has(machine: Machine, image: str) -> bool:
+    return bool(machine.run(f"docker image inspect --format x {image} 2>/dev/null || :"))
+
+
+def test_a_pulled_image_goes_with_the_last_release_that_names_it(shop: Operator) -> None:
+    machine = shop.machines[0]
+    old, new = (published(machine, name) for name in ("debian:bookworm-slim", "nginx:stable"))
+    for number, image in enumerate((old, new, new)):
+        worker = {"kind": "worker", "image": image, "command": ["sleep", "infinity"]}
+        mark = {"environment": {"DRILL": f"pulled {number}"}}
+        shop.declare({"services": {"sleeper": worker | mark}, "settings": {"keep_releases": KEPT}})
+        shop.fab("-H", "web-1", "deploy")
+        assert has(machine, image)
+        assert has(machine, old) == (number < KEPT)
+
+
+def test_a_pulled_image_that_somebody_else_needs_stays(shop: Operator) -> None:
+    """Whether a release of another project names it, or a container was made of it."""
+    machine = shop.machines[0]
+    for name in ("unneeded", "recorded", "contained"):
+        machine.run(
+            f"printf 'FROM scratch\\nLABEL drill={name}\\n' | docker build -qt pulled/{name}:1 - &&"
+            f" echo pulled/{name}:1 >>{DATA}/pulled"
+        )
+    other = "/var/lib/rondo/other"
+    machine.run(
+        "docker create --name others pulled/contained:1 true;"
+        f" mkdir -p {other}/releases/r1;"
+        f""" echo '{{"images": {{"pulled/recorded:1": ""}}}}' >{other}/releases/r1/record.json"""
+    )
+    try:
+        change(shop, "somebody else")
+        shop.fab("-H", "web-1", "deploy")
+        assert not has(machine, "pulled/unneeded:1")
+        assert has(machine, "pulled/recorded:1")
+        assert has(machine, "pulled/contained:1")
+    finally:
+        machine.run(f"docker rm others; rm -r {other}")
+    change(shop, "nobody else")
+    shop.fab("-H", "web-1", "deploy")
+    assert not has(machine, "pulled/recorded:1")
+    assert not has(machine, "pulled/contained:1")

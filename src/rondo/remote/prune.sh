@@ -1,6 +1,7 @@
 # Remove what no kept release needs. Follows common.sh.
 # $1: project  $2: its folder, then what is kept, one a line each:
 # $3: images  $4: environments  $5: releases  $6: services with a context  $7: sites with TLS
+# $9: images of releases that are forgotten now
 # shellcheck shell=sh disable=SC2154
 
 project=$1
@@ -29,4 +30,27 @@ for file in "$root"/tls/*; do
     holds "$7" "${name%.*}" || rm -f "$file"
 done
 rm -rf "$root"/incoming.*
+
+# Whether a release of any project on this server names an image, by its name or id.
+named() { # IMAGE ID
+    grep -qsF -e "\"$1\"" -e "\"$2\"" "${root%/*}"/*/releases/*/record.json
+}
+
+# What was pulled has no label of ours, and may be somebody else's as well: it goes when no release
+# names it and no container, of whomever, was made of it.
+prune_pulled() {
+    containers=$(container_api '/containers/json?all=1')
+    case $containers in \[*) ;; *) return 0 ;; esac
+    printf '%s\n' "$1" | cat - "$root/pulled" 2>/dev/null | sort -u | while IFS= read -r image; do
+        identity=$(docker image inspect --format '{{.Id}}' "$image" 2>/dev/null) || continue
+        case $containers in *"\"ImageID\":\"$identity\""*) used=yes ;; *) used= ;; esac
+        if [ -z "$used" ] && ! holds "$2" "$image" && ! named "$image" "$identity"; then
+            docker image rm "$image" >/dev/null 2>&1 && continue
+        fi
+        printf '%s\n' "$image"
+    done >"$root/pulled.next"
+    replace_file "$root/pulled.next" "$root/pulled"
+}
+
+prune_pulled "${9:-}" "$3"
 docker image prune --force --filter "label=rondo.project=$project" >/dev/null 2>&1 || :
