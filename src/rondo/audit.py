@@ -23,6 +23,7 @@ from rondo.scripts import changing, script
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from rondo.errors import RondoError
     from rondo.fleet import Fleet
     from rondo.server import Remote
 
@@ -139,14 +140,20 @@ def _finish(lines: Sequence[_Line], ended: str) -> None:
         line.wait(limit - time.monotonic())
 
 
-def read(fleet: Fleet, names: Sequence[str], project: str, tail: int) -> tuple[Entry, ...]:
-    """Return the last commands that the servers tell of, the newest last."""
+def read(
+    fleet: Fleet, names: Sequence[str], project: str, tail: int
+) -> tuple[tuple[Entry, ...], RondoError | None]:
+    """Return the last commands that the servers tell of, the newest last.
+
+    The error tells of servers that do not answer.
+    """
 
     def ask(remote: Remote) -> str:
         log = Layout(project).audit_log
         return remote.run(script("audit_read"), log, str(tail), step="read the audit log").stdout
 
-    return merged(cluster.everywhere(fleet, names, ask))[-tail:]
+    logs, failure = cluster.wherever(fleet, names, ask)
+    return merged(logs)[-tail:], failure
 
 
 def merged(logs: Mapping[str, str]) -> tuple[Entry, ...]:

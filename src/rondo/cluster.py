@@ -17,7 +17,7 @@ from rondo.scripts import observing, script
 from rondo.state import ServerState, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rondo.fleet import Fleet
     from rondo.server import Hold, Remote
@@ -42,18 +42,32 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _raise_all(failures: Mapping[str, RondoError]) -> None:
-    """Raise one error that tells what failed on each server; its kind is the first one's."""
-    if failures:
-        first = next(iter(failures.values()))
-        raise type(first)("\n".join(str(error) for error in failures.values()))
+def _together(failures: Sequence[RondoError]) -> RondoError | None:
+    """Return one error that tells what failed on each server; its kind is the first one's."""
+    return type(failures[0])("\n".join(map(str, failures))) if failures else None
+
+
+def wherever(
+    fleet: Fleet, names: Sequence[str], action: Callable[[Remote], T]
+) -> tuple[dict[str, T], RondoError | None]:
+    """Ask several servers at the same time; return what answered, and what kept the others.
+
+    That is for those who look: they raise it in the end. Raises it at once if nobody answered.
+    """
+    results = fleet.each(action, names)
+    failure = _together([result.error for result in results.values() if result.error])
+    answers = {name: result.get() for name, result in results.items() if result}
+    if failure and not answers:
+        raise failure
+    return answers, failure
 
 
 def everywhere(fleet: Fleet, names: Sequence[str], action: Callable[[Remote], T]) -> dict[str, T]:
     """Do something on several servers at the same time; raise what failed, for all of them."""
-    results = fleet.each(action, names)
-    _raise_all({name: result.error for name, result in results.items() if result.error})
-    return {name: result.get() for name, result in results.items()}
+    answers, failure = wherever(fleet, names, action)
+    if failure:
+        raise failure
+    return answers
 
 
 def _observe(project: str) -> Callable[[Remote], ServerState]:
@@ -77,6 +91,13 @@ def _observe(project: str) -> Callable[[Remote], ServerState]:
 def observe(fleet: Fleet, names: Sequence[str], project: str) -> dict[str, ServerState]:
     """Ask each server, in one round trip, what it is and what runs there."""
     return everywhere(fleet, names, _observe(project))
+
+
+def look(
+    fleet: Fleet, names: Sequence[str], project: str
+) -> tuple[dict[str, ServerState], RondoError | None]:
+    """Observe the servers that answer; the error tells of the others, to be raised in the end."""
+    return wherever(fleet, names, _observe(project))
 
 
 def settled(
@@ -113,8 +134,10 @@ class Holder:
         return "yes" if self.busy else "no"
 
 
-def holders(fleet: Fleet, names: Sequence[str], project: str) -> dict[str, Holder]:
-    """Ask each server who holds its lock."""
+def holders(
+    fleet: Fleet, names: Sequence[str], project: str
+) -> tuple[dict[str, Holder], RondoError | None]:
+    """Ask each server who holds its lock; the error tells of those that do not answer."""
     layout = Layout(project)
 
     def ask(remote: Remote) -> Holder:
@@ -122,7 +145,7 @@ def holders(fleet: Fleet, names: Sequence[str], project: str) -> dict[str, Holde
         busy, _, owner = said.partition("\n")
         return Holder(owner.strip(), busy == "busy")
 
-    return everywhere(fleet, names, ask)
+    return wherever(fleet, names, ask)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rondo.change import Outcome
+    from rondo.errors import RondoError
     from rondo.events import Emit
     from rondo.plan import Plan
     from rondo.server import Remote
@@ -244,32 +245,38 @@ def _deploy(session: Session, emit: Emit, manner: Manner, loaded: Loaded | None 
     return outcome
 
 
-def observe_status(session: Session) -> list[ServerStatus]:
-    """Ask every server what runs there and how it does."""
+def observe_status(session: Session) -> tuple[list[ServerStatus], RondoError | None]:
+    """Ask every server what runs there and how it does; the error tells of those that are gone."""
     project = session.loaded.inventory.project
-    states = cluster.observe(session.fleet, session.names, project)
+    states, failure = cluster.look(session.fleet, session.names, project)
     probes = looking.probe(session.fleet, states, project)
     now = datetime.datetime.now(datetime.UTC)
-    return [
+    found = [
         summarise(
             name,
-            states[name],
+            state,
             probes[name].slots,
             {site: certificates.days_left(pem, now) for site, pem in probes[name].pems.items()},
             now,
         )
-        for name in session.names
+        for name, state in states.items()
     ]
+    return found, failure
 
 
 def run_status(session: Session, *, as_json: bool = False) -> int:
-    """Print what runs where; return 1 if anything is down or has drifted from the record."""
-    found = observe_status(session)
+    """Print what runs where; return 1 if anything is down or has drifted from the record.
+
+    Raises the AccessError of servers that are gone, when the others are shown.
+    """
+    found, failure = observe_status(session)
     if as_json:
         data = [dataclasses.asdict(each) for each in found]
         print(json.dumps(data, indent=2))  # noqa: T201 - the answer itself
     else:
         _print_status(session.ui, found)
+    if failure:
+        raise failure
     return EXIT_DONE if all(each.sound for each in found) else EXIT_FAILED
 
 
@@ -305,7 +312,7 @@ def _print_status(ui: Ui, found: Sequence[ServerStatus]) -> None:
 def run_history(session: Session) -> int:
     """Print the releases that each server can tell of, newest first."""
     project = session.loaded.inventory.project
-    states = cluster.observe(session.fleet, session.names, project)
+    states, failure = cluster.look(session.fleet, session.names, project)
     rows = [("server", "release", "deployed", "by", "")]
     for name, state in states.items():
         ordered = sorted(
@@ -316,6 +323,8 @@ def run_history(session: Session) -> int:
             created, author = str(record.get("created", "")), str(record.get("by", ""))
             rows.append((name, identity, created, author, mark))
     session.ui.table(rows)
+    if failure:
+        raise failure
     return EXIT_DONE
 
 
@@ -329,7 +338,9 @@ def run_logs(
 ) -> int:
     """Print the output of containers, merged over the servers, behind server and slot."""
     project = session.loaded.inventory.project
-    states = cluster.observe(session.fleet, session.names, project)
+    states, failure = cluster.look(session.fleet, session.names, project)
+    if failure:
+        session.ui.warn(str(failure))
 
     def show(server: str, slot: str, text: str) -> None:
         session.ui.line(server, f"{slot}: {text}")
@@ -337,6 +348,8 @@ def run_logs(
     wanted = {"--follow": follow, "--timestamps": timestamps}
     flags = [flag for flag, given in wanted.items() if given]
     looking.read_logs(session.fleet, states, service or None, show, tail=tail, flags=flags)
+    if failure:
+        raise failure
     return EXIT_DONE
 
 

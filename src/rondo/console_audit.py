@@ -18,14 +18,16 @@ def run_audit(session: Session, *, tail: int = 20, as_json: bool = False) -> int
     if tail < 1:
         raise InputError(f"--tail {tail}: at least one line is shown")
     project = session.loaded.inventory.project
-    entries = audit.read(session.fleet, session.names, project, tail)
+    entries, failure = audit.read(session.fleet, session.names, project, tail)
     if as_json:
         data = [dataclasses.asdict(entry) for entry in entries]
         print(json.dumps(data, indent=2))  # noqa: T201 - the answer itself
-        return EXIT_DONE
-    rows = [_row(each) for each in entries]
-    header = ("time", "by", "from", "command", "release", "result", "took", "servers")
-    session.ui.table([header, *rows])
+    else:
+        rows = [_row(each) for each in entries]
+        header = ("time", "by", "from", "command", "release", "result", "took", "servers")
+        session.ui.table([header, *rows])
+    if failure:
+        raise failure
     return EXIT_DONE
 
 

@@ -133,11 +133,13 @@ def run_diff(session: Session, *, old: str = "", new: str = "") -> int:
 def run_lock(session: Session, *, as_json: bool = False) -> int:
     """Print who is changing the cluster, since when and for what; return 2 if somebody is."""
     inventory = session.loaded.inventory
-    holders = cluster.holders(session.fleet, session.names, inventory.project)
+    holders, failure = cluster.holders(session.fleet, session.names, inventory.project)
     if as_json:
         data = {name: dataclasses.asdict(each) for name, each in holders.items()}
         print(json.dumps(data, indent=2))  # noqa: T201 - the answer itself
     else:
         rows = [(name, each.owner or "free", each.told) for name, each in holders.items()]
         session.ui.table([("server", "lock", "in the middle of a change"), *rows])
+    if failure:
+        raise failure
     return EXIT_CHANGES if any(each.owner or each.busy for each in holders.values()) else EXIT_DONE

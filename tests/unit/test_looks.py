@@ -1,0 +1,77 @@
+"""Looks at a cluster of which a server is gone: the others are shown, and it is named."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from house import inventory
+
+from rondo import cluster, console, console_audit, live
+from rondo.errors import AccessError
+from rondo.fleet import Fleet
+from rondo.server import Output, Remote
+from rondo.source import Loaded
+from rondo.ui import Ui
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SERVERS = ("web-1", "web-2")
+ANSWERS = {
+    "observe": "record\tr1\te30=\ncurrent\trelease\tr1\nend\n",
+    "lock": "\nalice@desk, a deploy\n",
+    "read the audit log": '{"time":"2026-11-23T03:00:00Z","id":"1","command":"deploy of abc"}\n',
+}
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401
+    """Give a session on two servers, of which the second does not answer."""
+
+    def run(self: Remote, *_: object, step: str, **__: object) -> Output:
+        if self.name == "web-2":
+            raise AccessError("web-2: it did not answer; check that it is up")
+        return Output(ANSWERS.get(step, ""), "", 0)
+
+    monkeypatch.setattr(Remote, "run", run)
+    declared = inventory()
+    loaded = Loaded(declared, tmp_path / "inventory.yaml", {})
+    fleet = Fleet(declared, tmp_path, SERVERS)
+    shown = io.StringIO()
+    return SimpleNamespace(loaded=loaded, fleet=fleet, names=SERVERS, ui=Ui(shown), shown=shown)
+
+
+@pytest.mark.parametrize(
+    ("look", "shown"),
+    [
+        (console.run_status, "web-1: release r1 in force"),
+        (console.run_history, "in force"),
+        (live.run_lock, "alice@desk, a deploy"),
+        (console_audit.run_audit, "deploy of abc"),
+    ],
+    ids=["status", "history", "lock", "audit"],
+)
+def test_what_answers_is_shown_before_the_command_fails_for_what_does_not(
+    session: Any,  # noqa: ANN401
+    look: Callable[..., int],
+    shown: str,
+) -> None:
+    with pytest.raises(AccessError, match="web-2: it did not answer"):
+        look(session)
+    assert shown in session.shown.getvalue()
+    assert "web-1" in session.shown.getvalue()
+
+
+def test_when_nobody_answers_all_are_named_at_once(session: Any) -> None:  # noqa: ANN401
+    session.names = ("web-2",)
+    with pytest.raises(AccessError, match="web-2"):
+        live.run_lock(session)
+
+
+def test_what_changes_the_cluster_still_needs_all_of_it(session: Any) -> None:  # noqa: ANN401
+    with pytest.raises(AccessError, match="web-2"):
+        cluster.observe(session.fleet, SERVERS, "shop")
