@@ -58,6 +58,7 @@ def test_load_is_made_on_servers_of_the_inventory_and_nothing_stays_there(
     assert [name[:5] for name in sorted(names)] == ["web-1", "web-2"], done.said
     assert not any(each["lost"] for each in told["generators"])
     assert told["load"]["workers"] == 2
+    assert told["command"] == " ".join((*PLACED, "--duration", "5"))
     assert sum(each["sent"] for each in told["generators"]) == 100
     lost = {check["key"]: check["status"] for check in told["checks"]}
     assert (lost["lost"], lost["reconcile"], lost["everyone"]) == ("PASS",) * 3, done.said
