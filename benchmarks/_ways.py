@@ -64,7 +64,6 @@ server {{
 
 # What every script begins with; a container's number is its place in the upstream.
 HEAD = """
-named() { docker ps --quiet --filter "label=zero-loss" --filter "name=$1"; }
 healthy() { docker exec "$1" python /health.py; }
 wait_for() {
     tries=0

@@ -439,6 +439,8 @@ def _measure(options: argparse.Namespace, ledger: Ledger, wanted: Wanted) -> Non
     end = time.monotonic() + options.minutes * 60
     with project({"proof": PROOF}, servers=2, keep=options.keep) as site:
         note("deploying the example")
+        for server in site.lab.servers:
+            site.on(server, _ways.REMOVE)
         site.fab("deploy")
         bench = Bench(site, options.rate)
         wait_until_quiet(options.quiet_load, 120)
