@@ -10,7 +10,7 @@ import pytest
 
 from rondo.change import manner_of
 from rondo.errors import InputError
-from rondo.scripts import script
+from rondo.scripts import changing, script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,16 @@ def test_who_waits_gets_the_lock_when_it_is_free(tmp_path: Path) -> None:
             assert holder(tmp_path) == ["idle", "you"]
 
 
+def test_a_holder_is_spoken_to_so_that_the_server_finds_out_when_it_cannot_be_reached(
+    tmp_path: Path,
+) -> None:
+    with locking(tmp_path, "me") as child:
+        assert [said(child), said(child), said(child)] == ["held", "", ""]
+        assert child.poll() is None
+        assert holder(tmp_path) == ["idle", "me"]
+    assert holder(tmp_path) == ["idle"], "what speaks does not hold the lock"
+
+
 def test_a_slot_that_is_being_changed_shows_also_without_a_holder(tmp_path: Path) -> None:
     file = str(tmp_path / "lock.transaction")
     words = ("flock", "-s", file, "sh", "-c", "echo shared; exec cat")
@@ -68,6 +78,27 @@ def test_a_slot_that_is_being_changed_shows_also_without_a_holder(tmp_path: Path
         assert child.stdin
         child.stdin.close()
     assert holder(tmp_path) == ["idle"]
+
+
+def test_what_a_lost_client_left_to_finish_holds_up_the_next_owner_of_the_lock(
+    tmp_path: Path,
+) -> None:
+    """Else an old prune would take away what the next deploy has just sent."""
+    text = f'{changing()}\nshare_transactions "$1"\necho shared\nexec cat'
+    words = ("sh", "-c", text, "rondo", str(tmp_path))
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as left:
+        assert said(left) == "shared"
+        alone = ("flock", "--nonblock", str(tmp_path / "lock.transaction"), "true")
+        assert subprocess.run(alone, check=False, timeout=10).returncode == 1
+        assert left.stdin
+        left.stdin.close()
+    with locking(tmp_path, "you") as child:
+        assert said(child) == "held"
+
+
+@pytest.mark.parametrize("name", ["accessory", "prune", "record", "site"])
+def test_every_script_that_goes_on_without_its_client_does_so(name: str) -> None:
+    assert "\nshare_transactions " in script(name)
 
 
 def test_how_long_to_wait_is_a_duration() -> None:

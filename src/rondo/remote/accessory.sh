@@ -1,5 +1,5 @@
 # Start an accessory and wait until it is ready. Its volumes outlive it. Follows common.sh.
-# PROJECT NAME CONTAINER IMAGE ENVIRONMENT NETWORK DEADLINE NUMBER-OF-READY-WORDS READY... -- docker run
+# PROJECT NAME CONTAINER IMAGE ENVIRONMENT NETWORK DEADLINE NUMBER-OF-READY-WORDS READY... ROOT -- docker run
 # shellcheck shell=sh disable=SC2154
 
 project=$1 accessory=$2 name=$3 image=$4 environment=$5 network=$6 deadline=$7 words=$8
@@ -12,7 +12,8 @@ while [ "$index" -lt "$words" ]; do
     shift
     index=$((index + 1))
 done
-shift
+share_transactions "$1"
+shift 2
 
 ensure_network "$network" "$project"
 own_secrets "$image" "$environment"

@@ -12,5 +12,11 @@ printf '%s\n' "$2" >"$1.owner"
 # A slot that a lost client left in mid-change is undone or finished by the server itself.
 flock -w 600 "$1.transaction" true
 echo held
+# A client that is cut off cannot say that it is gone. What is sent to it and never taken tells this
+# server's sshd, which then ends the connection and with it the lock.
+(
+    exec 9>&-
+    while sleep 3 && kill -0 "$$" && echo; do :; done
+) 2>/dev/null &
 # The same process goes on holding the descriptor; no child can inherit it and outlive us.
 exec cat >/dev/null

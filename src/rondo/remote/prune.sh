@@ -6,6 +6,7 @@
 
 project=$1
 root=$2
+share_transactions "$root"
 holds() { printf '%s\n' "$1" | grep -qxF "$2"; }
 
 docker image ls --format '{{.Repository}}:{{.Tag}}' --filter "label=rondo.project=$project" | while IFS= read -r image; do

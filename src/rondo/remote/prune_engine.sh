@@ -3,6 +3,7 @@
 # shellcheck shell=sh disable=SC2154
 
 # A socket's folder whose container is gone; while a slot changes, its new folder has none yet.
+# No one else may share the lock then, and we no longer do.
 prune_sockets() { # PROJECT FOLDER
     exec 8>>"$2/lock.transaction"
     flock -n 8 || return 0

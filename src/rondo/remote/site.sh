@@ -13,6 +13,7 @@ restore() {
 }
 
 mkdir -p "$cache" /run/rondo
+share_transactions "${cache%/*}"
 chown "$user" "$cache"
 chmod 0700 "$cache" /run/rondo
 cat >"$new"
