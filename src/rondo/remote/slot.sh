@@ -44,7 +44,19 @@ link_instance() { # SLOT-FOLDER LINK
     printf '%s' "${target%%/*}"
 }
 
+# When its workers have gone, uWSGI's master sleeps for a second before it goes too, but not through a
+# signal. One that asks it again for what it is doing already does nothing else.
+wake_uwsgi() { # CONTAINER-ID
+    container_api "/containers/$1/json" | grep -q '"rondo\.kind":"uwsgi"' || return 0
+    for pause in 0.1 0.1 0.2 0.3 0.3; do
+        sleep "$pause"
+        change_container POST "$1/kill?signal=TERM" 5 || return 0
+    done
+}
+
 remove_instance() { # CONTAINER-ID INSTANCE FOLDER-OF-SLOT GRACE
+    # Without the locks and our output, so that nobody waits for what it still sleeps.
+    wake_uwsgi "$1" >/dev/null 2>&1 7>&- 8>&- 9>&- &
     change_container POST "$1/stop?t=$4" "$(($4 + 60))" || :
     change_container DELETE "$1?force=1&v=1" 60 || :
     [ -z "$2" ] || rm -rf "${3:?}/$2"
@@ -80,7 +92,7 @@ connections() { # SOCKET
 # WebSockets never end by themselves: their container can still say goodbye when it is stopped.
 tell_open() { # NUMBER DEADLINE
     [ "$1" -gt 0 ] || return 0
-    say "note${tab}drain deadline of ${2}s passed with $1 connections of $slot open: they are cut, unless their container ends them itself within its stop_grace"
+    say "note${tab}drain deadline of ${2%.0}s passed with $1 connections of $slot open: they are cut, unless their container ends them itself within its stop_grace"
 }
 
 # Idle is none in three looks in a row: a worker may be between accept and its first read.
@@ -102,9 +114,17 @@ ask_gate() {
         --unix-socket "$gate" --header "Host: $host" "http://localhost/gate/$slot$path" || :
 }
 
-# Before the container listens there is nothing to ask.
+# Before the container listens there is nothing to ask. Every question to the engine takes from the
+# processors on which it starts, so it is asked with every tenth look.
 await_socket() {
-    while [ ! -S "$socket" ] && running "$name" && [ "$(uptime_seconds)" -lt "$limit" ]; do sleep 0.02; done
+    look=0
+    while [ ! -S "$socket" ]; do
+        look=$((look + 1))
+        if [ $((look % 10)) -eq 0 ] && { ! running "$name" || [ "$(uptime_seconds)" -ge "$limit" ]; }; then
+            return 0
+        fi
+        sleep 0.02
+    done
 }
 
 open_gate() {
@@ -112,17 +132,17 @@ open_gate() {
     limit=$(($(uptime_seconds) + ${deadline%.*}))
     [ -n "$port" ] || await_socket
     while [ "$right" -lt "$successes" ]; do
-        if ! running "$name"; then
-            reason="the container ended by itself"
-            docker version >/dev/null 2>&1 || reason="the Docker Engine stopped answering"
-            return 1
-        fi
         if [ -S "$socket" ]; then chmod 0666 "$socket"; fi
         seen=$(ask_gate)
         if [ "$seen" = "$status" ]; then
             right=$((right + 1))
         else
             right=0
+            if ! running "$name"; then
+                reason="the container ended by itself"
+                docker version >/dev/null 2>&1 || reason="the Docker Engine stopped answering"
+                return 1
+            fi
             if [ "$(uptime_seconds)" -ge "$limit" ]; then
                 reason="GET $path answered $seen instead of $status for ${deadline}s (through Nginx, Host $host)"
                 return 1
