@@ -198,7 +198,7 @@ class _Attempt:
             raise Interrupted(f"interrupted\n{self._abrupt(course)}") from None
         except RondoError as error:
             told = self._answer(course)
-            tidy(course)
+            tidy(course, went_back=self.change.manner.revert)
             raise type(error)(f"{error}\n{told}") from None
 
     def _course(self, plan: Plan, material: Material, *, to_the_end: bool) -> Course:

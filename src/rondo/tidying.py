@@ -6,33 +6,54 @@ from typing import TYPE_CHECKING
 
 from rondo.errors import RondoError
 from rondo.events import Event
-from rondo.steps import BuildImage, CarryImage, Prune, PullImage, SendFiles
+from rondo.roll import settles
+from rondo.steps import BuildImage, CarryImage, FillSlot, Prune, PullImage, SendFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from rondo.course import Course
     from rondo.server import Remote
+    from rondo.steps import Step
 
 LEAVING = (BuildImage, CarryImage, PullImage, SendFiles)
 """Steps that leave something behind when what comes after them fails."""
 
 
-def tidy(course: Course) -> None:
+def tidy(course: Course, *, went_back: bool) -> None:
     """Remove what neither a recorded release nor the one that failed needs, where that is possible.
 
     What the failed one needs is kept: it is asked for again when the cause is mended.
     """
-    servers = {step.server for step in course.plan.steps if isinstance(step, LEAVING)}
-    if course.fleet.closed or not servers:
+    if course.fleet.closed:
         return
-    course.emit(Event("phase", "prune after the failure"))
+    if not went_back:
+        _tidy(course, "settle after the failure", tuple(settles(_moved(course))))
+    _tidy(course, "prune after the failure", tuple(_prunes(course)))
 
-    def prune(remote: Remote) -> None:
-        records = tuple(course.applier.states[remote.name].records)
-        step = Prune(remote.name, "nothing shall pile up", records)
+
+def _moved(course: Course) -> Iterator[FillSlot]:
+    """Yield the slots whose old containers may still be stopping."""
+    return (step for step in course.done if isinstance(step, FillSlot))
+
+
+def _prunes(course: Course) -> Iterator[Prune]:
+    for server in sorted({each.server for each in course.plan.steps if isinstance(each, LEAVING)}):
+        records = tuple(course.applier.states[server].records)
+        yield Prune(server, "nothing shall pile up", records)
+
+
+def _tidy(course: Course, phase: str, steps: Sequence[Step]) -> None:
+    if not steps:
+        return
+    course.emit(Event("phase", phase))
+    by_server = {step.server: step for step in steps}
+
+    def take(remote: Remote) -> None:
         try:
-            course.applier(step, remote)
+            course.applier(by_server[remote.name], remote)
         except RondoError as error:
             course.emit(Event("note", f"not tidied: {error}", remote.name))
 
-    for result in course.fleet.each(prune, sorted(servers)).values():
+    for result in course.fleet.each(take, tuple(by_server)).values():
         result.get()
