@@ -73,7 +73,7 @@ def attempt_of(
 ) -> change._Attempt:
     monkeypatch.setattr(cluster, "settled", lambda *_: (servers.simulation.states, {}))
     monkeypatch.setattr(change, "Applier", lambda **_: servers.take)
-    monkeypatch.setattr(change, "tidy", lambda _: None)
+    monkeypatch.setattr(change, "tidy", lambda _, *, went_back: None)
     fleet: Any = servers
     shown: list[Event] = []
     made = Change(NEWER, "fab deploy", "a deploy", plan=unused, material=unused, manner=manner)
