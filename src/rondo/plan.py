@@ -25,6 +25,7 @@ from rondo.steps import (
     RunReleaseCommand,
     SendContext,
     SendFiles,
+    Settle,
     StartAccessory,
     StartWorker,
     Step,
@@ -113,6 +114,16 @@ class _Site:
             reason = _difference(slot.container, self.state.in_slot(slot.name))
             if reason:
                 yield slot, reason
+
+    @property
+    def strays(self) -> tuple[Slot, ...]:
+        """Slots that stay as they are, with more containers than the one that fills them."""
+        stale = {slot.name for slot, _ in self.stale_slots}
+        return tuple(
+            slot
+            for slot in self.wanted.slots
+            if slot.name not in stale and len([*self.state.named(slot.name)]) > 1
+        )
 
     @property
     def stale_workers(self) -> Iterator[tuple[Worker, str]]:
@@ -365,6 +376,14 @@ def _phases(release: Release, sites: Mapping[str, _Site], policy: Policy) -> Ite
     yield settle_phase(_fills(every, live=True))
 
 
+def _settles_strays(sites: Iterable[_Site]) -> Iterator[Step]:
+    for site in sites:
+        if slots := site.strays:
+            names = tuple(slot.name for slot in slots)
+            grace = max(slot.stop_grace for slot in slots)
+            yield Settle(site.server, "a failed or interrupted change left them", names, grace)
+
+
 def _closing(release: Release, sites: Mapping[str, _Site], policy: Policy) -> Iterator[Phase]:
     together = Order.TOGETHER
     records = [
@@ -379,5 +398,8 @@ def _closing(release: Release, sites: Mapping[str, _Site], policy: Policy) -> It
         )
         for site in sites.values()
     ]
+    strays = tuple(_settles_strays(sites.values()))
+    if strays:
+        yield _phase("strays", together, strays)
     yield _phase("record", together, records)
     yield _phase("prune", together, prunes)

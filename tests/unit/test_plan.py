@@ -143,6 +143,21 @@ def test_drifted_slot_is_filled_again_and_says_why(changes: dict[str, str], reas
     ]
 
 
+def test_what_an_interrupted_change_left_beside_a_slot_goes_with_the_next_one() -> None:
+    states = deployed(release())
+    state = states["web-1"]
+    stray = replace(next(state.named("frontend-1")), id="old", instance="old", state="running")
+    states["web-1"] = replace(state, containers=(*state.containers, stray))
+    assert not make_plan(release(), states, Policy()), "it is nothing to do by itself"
+    changed_slot(states, "backend-2", spec="0123")
+    settles = [
+        (step.server, step.slots)
+        for step in make_plan(release(), states, Policy()).steps
+        if isinstance(step, steps.Settle)
+    ]
+    assert settles == [("web-1", ("backend-2",)), ("web-1", ("frontend-1",))]
+
+
 def test_stopped_container_needs_no_release_command() -> None:
     states = deployed(release())
     changed_slot(states, "backend-2", state="exited")
