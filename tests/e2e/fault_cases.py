@@ -196,7 +196,7 @@ STOPS = (
             moment=FILLING[name],
             act=told(name, "systemctl stop nginx", "systemctl start nginx"),
             codes=FAILED,
-            said=(f"{name}: fill backend-[23]",),
+            said=(f"{name}: fill backend-[23]", "Nginx does not run on this server"),
             may_lose={name: None},
             back=False,
         )

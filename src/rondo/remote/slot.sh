@@ -114,6 +114,15 @@ ask_gate() {
         --unix-socket "$gate" --header "Host: $host" "http://localhost/gate/$slot$path" || :
 }
 
+# What the last answer was; curl writes 000 when there was none.
+wrong_answer() { # FOR-HOW-LONG
+    reason="GET $path answered $seen instead of $status $1"
+    [ "$seen" = 000 ] || return 0
+    reason="GET $path got no answer $1"
+    kill -0 "$(cat /run/nginx.pid 2>/dev/null)" 2>/dev/null ||
+        reason="Nginx does not run on this server, through which the container is asked; start it: systemctl start nginx"
+}
+
 # Before the container listens there is nothing to ask. Every question to the engine takes from the
 # processors on which it starts, so it is asked with every tenth look.
 await_socket() {
@@ -144,7 +153,7 @@ open_gate() {
                 return 1
             fi
             if [ "$(uptime_seconds)" -ge "$limit" ]; then
-                reason="GET $path answered $seen instead of $status for ${deadline}s (through Nginx, Host $host)"
+                wrong_answer "for ${deadline}s (through Nginx, Host $host)"
                 return 1
             fi
         fi
@@ -236,7 +245,7 @@ stays_healthy() {
         seen=$(ask_gate)
         if [ "$seen" = "$status" ]; then wrong=0; else wrong=$((wrong + 1)); fi
         if [ "$wrong" -ge 2 ]; then
-            reason="GET $path answered $seen instead of $status within ${healthy}s of the switch"
+            wrong_answer "within ${healthy}s of the switch"
             return 1
         fi
         sleep "$interval"
