@@ -28,7 +28,8 @@ running() { container_api "/containers/$1/json" | grep -q '"Running":true'; }
 # Mounted secrets belong to the container's user and stay 0400; the folder above is root's alone.
 own_secrets() { # IMAGE ENVIRONMENT-FOLDER
     [ -d "$2/secrets" ] || return 0
-    owner=$(docker image inspect --format '{{.Config.User}}' "$1")
+    # The last one: what older builders kept of their last step comes before what the image says.
+    owner=$(container_api "/images/$1/json" | sed -n 's/.*"User":"\([^"]*\)".*/\1/p')
     case $owner in
         '') owner=0 ;;
         *[!0-9:]*) owner=$(docker run --rm --network none --entrypoint id "$1" -u) ;;

@@ -105,7 +105,7 @@ drain_socket() { # SOCKET DEADLINE
             tell_open "$(connections "$1")" "$2"
             return 0
         fi
-        sleep 0.02
+        sleep 0.01
     done
 }
 
