@@ -23,7 +23,7 @@ from rondo.tidying import tidy
 from rondo.units import seconds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from rondo.course import Failure
     from rondo.events import Emit
@@ -226,7 +226,8 @@ class _Attempt:
             return _sentences(standing(course), left, self._lasting(course), again)
         # The way back is long on the screen: what happened is told once more below it.
         said = self.emit.last_lines(course.failures)
-        return said + _sentences(self.go_back().told, self._lasting(course), again)
+        touched = {step.server for step in course.begun}
+        return said + _sentences(self.go_back(touched).told, self._lasting(course), again)
 
     def _lasting(self, course: Course) -> str:
         return lasting(course, self.before)
@@ -240,10 +241,15 @@ class _Attempt:
             )
         return told
 
-    def go_back(self) -> _Back:
-        """Put everything back that moved, as far as that is possible."""
+    def go_back(self, touched: Collection[str] | None = None) -> _Back:
+        """Put everything back that moved, as far as that is possible.
+
+        Servers on which nothing was begun need not be asked: they may be out of reach, and serve
+        what they did before.
+        """
         project = self.change.inventory.project
-        now, lost = cluster.settled(self.fleet, tuple(self.before), project)
+        names = tuple(name for name in self.before if touched is None or name in touched)
+        now, lost = cluster.settled(self.fleet, names, project)
         plan = make_revert_plan(project, self.before, now, pace_of(self.change.inventory))
         hindered = hindrances(plan)
         if not plan and not lost:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from rondo.errors import Interrupted, RondoError
+from rondo.errors import AccessError, Interrupted, RondoError
 from rondo.events import Emit, Event
 from rondo.plan import Order, Phase, Plan
 from rondo.steps import (
@@ -162,8 +162,18 @@ class Course:
             self._note(self.begun, step)
         if isinstance(step, CarryImage):
             _carry(step, self.fleet)
-        else:
+            return
+        try:
             self.applier(step, self.fleet[step.server])
+        except AccessError:
+            # The server was not reached, so that nothing can have changed there.
+            self._forget(step)
+            raise
+
+    def _forget(self, step: Step) -> None:
+        with self._lock:
+            if step in self.begun:
+                self.begun.remove(step)
 
 
 def together(errors: Iterable[RondoError]) -> RondoError:

@@ -10,7 +10,7 @@ from house import Simulation, bare, deployed, inventory, release
 
 from rondo import change, cluster
 from rondo.change import USUAL, Change, Manner
-from rondo.errors import RemoteError
+from rondo.errors import AccessError, RemoteError, RondoError
 from rondo.fleet import Result
 from rondo.interruption import Interruption
 from rondo.plan import Policy, make_plan
@@ -36,6 +36,7 @@ class Servers:
     def __init__(self, wanted: Release, before: dict[str, ServerState], failing: str = "") -> None:
         self.simulation = Simulation(wanted, before)
         self.failing = failing
+        self.error: RondoError | None = None
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401
         return type("Named", (), {"name": name})()
@@ -45,7 +46,7 @@ class Servers:
 
     def take(self, step: Step, _: object) -> None:
         if f"{step.server} {step.title}" == self.failing:
-            raise RemoteError(f"{self.failing} failed")
+            raise self.error or RemoteError(f"{self.failing} failed")
         states = self.simulation.states
         states[step.server] = self.simulation.take(step, states[step.server])
 
@@ -120,6 +121,25 @@ def test_a_sound_way_back_is_called_so_though_an_accessory_was_replaced(
     assert "Everything that had moved is back (web-1 frontend-1, backend-1)" in told
     assert "accessory database was replaced (web-1)" in told
     assert "mixed" not in told
+
+
+def test_a_server_that_is_out_of_reach_and_was_not_touched_makes_no_cluster_mixed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, wanted = deployed(release()), release("2")
+    servers = Servers(wanted, before, "web-2 fill frontend-1")
+    servers.error = AccessError("web-2 did not answer")
+    attempt = attempt_of(monkeypatch, servers, before)
+
+    def settled(_: object, names: tuple[str, ...], *_more: object) -> Any:  # noqa: ANN401
+        assert names == ("web-1",)
+        return {name: servers.simulation.states[name] for name in names}, {}
+
+    monkeypatch.setattr(cluster, "settled", settled)
+    with pytest.raises(AccessError) as raised:
+        attempt.make(make_plan(wanted, before, Policy()))
+    assert "Everything that had moved is back (web-1 frontend-1, backend-1" in str(raised.value)
+    assert "mixed" not in str(raised.value)
 
 
 def test_what_was_left_as_asked_tells_what_was_done_too(monkeypatch: pytest.MonkeyPatch) -> None:
