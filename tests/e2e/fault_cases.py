@@ -127,7 +127,7 @@ FILLING = {name: Moment("fill backend-2", name) for name in ("web-1", "web-2")}
 ALL: dict[str, int | None] = {"web-1": None, "web-2": None}
 
 
-def _cut(server: str, moment: Moment, *, back: bool) -> Case:
+def _cut(server: str, moment: Moment, *, back: str = "") -> Case:
     return Case(
         f"SSH cut on {server}: {moment}",
         change=NOTICED,
@@ -135,21 +135,23 @@ def _cut(server: str, moment: Moment, *, back: bool) -> Case:
         moment=moment,
         act=cut(server),
         codes=FAILED,
-        said=(server,),
-        back=back,
+        said=(f"{server}: ", back),
+        back=bool(back),
+        # The server finds out within seconds that the first connection is gone.
+        then=("deploy", "--wait", "1m"),
     )
 
 
 CUTS = (
     VANISHED,
-    _cut("web-2", COMMAND, back=False),
-    _cut("web-1", COMMAND, back=True),
-    _cut("web-1", Moment("fill backend-1", "web-1"), back=False),
-    _cut("web-1", FILLING["web-1"], back=False),
-    _cut("web-2", SWITCHED["web-2"], back=False),
-    _cut("web-2", FILLING["web-2"], back=False),
-    _cut("web-2", SITE["web-2"], back=False),
-    _cut("web-2", Moment("record release"), back=False),
+    _cut("web-2", COMMAND, back="Everything that had moved is back"),
+    _cut("web-1", COMMAND, back="Nothing was switched"),
+    _cut("web-1", Moment("fill backend-1", "web-1")),
+    _cut("web-1", FILLING["web-1"]),
+    _cut("web-2", SWITCHED["web-2"]),
+    _cut("web-2", FILLING["web-2"]),
+    _cut("web-2", SITE["web-2"]),
+    _cut("web-2", Moment("record release")),
     Case(
         "SSH cut for 2 s on web-2: switched shop-backend-1 on web-2",
         change={"settings": {"ssh": {"connect_timeout": 3}}},
@@ -231,7 +233,7 @@ STOPS = (
 NO_SPACE = "[Nn]o space left"
 
 
-def _full(moment: Moment, said: str, *, reloads: bool = False) -> Case:
+def _full(moment: Moment, back: str = "", *, reloads: bool = False) -> Case:
     return Case(
         f"disk full on web-2: {moment}",
         reloads=reloads,
@@ -239,19 +241,15 @@ def _full(moment: Moment, said: str, *, reloads: bool = False) -> Case:
         act=fill_disk,
         before=small_disk,
         codes=FAILED,
-        said=("web-2: ", said),
-        back=False,
+        said=("web-2: ", NO_SPACE, back),
+        back=bool(back),
     )
 
 
 DISKS = (
-    _full(COMMAND, NO_SPACE),
-    _full(SWITCHED["web-2"], NO_SPACE),
-    _full(
-        SITE["web-1"],
-        NO_SPACE,
-        reloads=True,
-    ),
+    _full(COMMAND, "Everything that had moved is back"),
+    _full(SWITCHED["web-2"]),
+    _full(SITE["web-1"], reloads=True),
 )
 
 FAULTS = (*CONTAINERS, *CUTS, *STOPS, *DISKS)

@@ -177,6 +177,8 @@ class Trial:
     """What tells this release from others."""
     delay: float = 0.0
     """Seconds between the moment and what goes wrong."""
+    news: Declared = field(default_factory=dict)
+    """What is new in this release, whatever goes wrong with it."""
     wrong: list[str] = field(default_factory=list)
     back: bool = False
     mixed: bool = False
@@ -185,6 +187,7 @@ class Trial:
         """Try it: deploy, let it go wrong, look, put it right, look again."""
         began = time.monotonic()
         with self._prepared():
+            self._await_answers()
             old = truth(self.operator)
             with Watch(self._sites) as watch:
                 done = self._deploy()
@@ -218,12 +221,11 @@ class Trial:
             self.wrong.append(text)
 
     def _declare(self) -> None:
-        new: Declared = {"services": {"backend": {"environment": {"TRY": self.mark}}}}
-        self.operator.declare(merged(new, self.case.change))
+        self.news = {"services": {"backend": {"environment": {"TRY": self.mark}}}}
         if self.case.reloads:
             size = self.operator.declared.get("sites", {}).get("shop", {}).get("body_size")
-            other = "5m" if size == "6m" else "6m"
-            self.operator.declare({"sites": {"shop": {"body_size": other}}})
+            self.news["sites"] = {"shop": {"body_size": "5m" if size == "6m" else "6m"}}
+        self.operator.declare(merged(self.news, self.case.change))
         if self.case.edits:
             self.operator.edit("examples/shop/backend/mark.txt", self.mark)
 
@@ -275,11 +277,12 @@ class Trial:
             try:
                 until(lambda site=site: _answers(site), "it answers", AGAIN)
             except AssertionError:
-                self.wrong.append(f"{site.address} does not answer before the next command")
+                self.wrong.append(f"{site.address} does not answer by itself")
 
     def _mend(self, old: list[str]) -> float:
         """Give the next command, and look whether it leaves nothing to be done by hand."""
         operator = self.operator
+        usual = operator.usual
         self.back = truth(operator) == old
         if self.case.back:
             self._complain("the old release does not serve everywhere", unless=self.back)
@@ -299,6 +302,10 @@ class Trial:
             self._complain(f"still to do: {said[-1500:]}", unless="nothing to do" in said)
             self._complain(f"left: {leftovers(operator)}", unless=not leftovers(operator))
         self._judge_cluster()
+        if not self.case.back:
+            # The release stays; how it was deployed is of this case alone.
+            operator.usual = merged(usual, self.news)
+            operator.declare()
         return seconds
 
     def _judge_cluster(self) -> None:
