@@ -143,16 +143,21 @@ def row(case: Case, outcomes: Sequence[Outcome]) -> str:
         f"{right} of {len(outcomes)}",
         codes,
         f"{lost} of {asked}{allowed}",
-        "yes" if all(each.back for each in outcomes) else "by the next command",
+        "old release" if all(each.back for each in outcomes) else standing(case),
         str(mixed),
         f"{mended:.1f} s",
     )
     return f"| {' | '.join(cells)} |"
 
 
+def standing(case: Case) -> str:
+    """Say what serves until the next command, where it is not the old release everywhere."""
+    return "new release" if 0 in case.codes else "new slots beside old ones"
+
+
 HEAD = """\
-| Case | As it has to be | Exit code | Requests lost | Old release back by itself | Mixed \
-after the next command | Which took |
+| Case | As it has to be | Exit code | Requests lost | Until the next command | Mixed after it \
+| It took |
 |---|---|---|---|---|---|---|"""
 
 

@@ -43,18 +43,33 @@ STEPS = (
     Moment("record release"),
     Moment("prune what no kept release needs"),
 )
-KILLS = tuple(
-    Case(
-        f"killed: {moment}",
-        edits=moment.text.startswith(("send the context", "build")),
-        reloads=True,
-        moment=moment,
-        act=kill,
-        codes=frozenset({-9}),
-        back=False,
-    )
-    for moment in STEPS
+IN_PLACE: Declared = {"services": {"backend": {"replace": "in_place"}}}
+KILLS = (
+    *(
+        Case(
+            f"killed: {moment}",
+            edits=moment.text.startswith(("send the context", "build")),
+            reloads=True,
+            moment=moment,
+            act=kill,
+            codes=frozenset({-9}),
+            back=False,
+        )
+        for moment in STEPS
+    ),
+    *(
+        Case(
+            f"killed: {moment}, in place",
+            change=IN_PLACE,
+            moment=moment,
+            act=kill,
+            codes=frozenset({-9}),
+            back=False,
+        )
+        for moment in (Moment("fill backend-2", "web-1"), _says("started shop-backend-1-", "web-2"))
+    ),
 )
+
 # Without a word from the operator's machine, which may be gone with its network.
 VANISHED = Case(
     "killed, and no server hears of it: switched shop-backend-2",
@@ -217,15 +232,18 @@ STOPS = (
         )
         for name in ("web-1", "web-2")
     ),
-    Case(
-        "web-2 loses its power: fill backend-2",
-        change=NOTICED,
-        moment=FILLING["web-2"],
-        act=power_loss("web-2"),
-        codes=FAILED,
-        said=("web-2: fill backend-2",),
-        may_lose={"web-2": None},
-        back=False,
+    *(
+        Case(
+            f"web-2 loses its power: fill backend-2{name}",
+            change=merged(NOTICED, change),
+            moment=FILLING["web-2"],
+            act=power_loss("web-2"),
+            codes=FAILED,
+            said=("web-2: fill backend-2",),
+            may_lose={"web-2": None},
+            back=False,
+        )
+        for name, change in (("", {}), (", in place", IN_PLACE))
     ),
 )
 
