@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import getpass
+import os
+import re
 import socket
 import time
 from contextlib import ExitStack, contextmanager
@@ -30,6 +32,9 @@ LOCK_DEADLINE = 630.0
 HELD = "held"
 # Somebody who only looks at the lock holds it for an instant.
 AT_ONCE = 0.5
+# As long as a server may need to find out that a connection which was cut off has no other end.
+VANISHED = 60
+_PROCESS = re.compile(r"\(process (\d+)\)$")
 
 
 def author() -> str:
@@ -171,10 +176,12 @@ def locked(  # noqa: PLR0913 - what a lock is about
 
 
 def _hold(remote: Remote, project: str, purpose: str, end: float, emit: Emit) -> Hold:
-    owner = f"{author()} since {now()}: {purpose}"
+    owner = f"{author()} since {now()}: {purpose} (process {os.getpid()})"
     lock = Layout(project).lock
     hold = _try(remote, lock, owner, AT_ONCE)
     left = round(end - time.monotonic())
+    if hold.line != HELD and has_vanished(hold.line):
+        left = max(left, VANISHED)
     if hold.line != HELD and left > 0:
         hold.close()
         emit(Event("note", f"waiting up to {left} s for {hold.line}", remote.name))
@@ -186,6 +193,20 @@ def _hold(remote: Remote, project: str, purpose: str, end: float, emit: Emit) ->
             "try again when that is done, or wait for it with --wait 5m"
         )
     return hold
+
+
+def has_vanished(owner: str) -> bool:
+    """Tell whether a lock's owner was a command of ours, on this machine, that has ended."""
+    process = _PROCESS.search(owner)
+    if not process or not owner.startswith(f"{author()} since "):
+        return False
+    try:
+        os.kill(int(process[1]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _try(remote: Remote, lock: str, owner: str, wait: float) -> Hold:

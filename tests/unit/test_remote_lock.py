@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rondo.change import manner_of
+from rondo.cluster import author, has_vanished
 from rondo.errors import InputError
 from rondo.scripts import changing, script
 
@@ -99,6 +100,15 @@ def test_what_a_lost_client_left_to_finish_holds_up_the_next_owner_of_the_lock(
 @pytest.mark.parametrize("name", ["accessory", "prune", "record", "site"])
 def test_every_script_that_goes_on_without_its_client_does_so(name: str) -> None:
     assert "\nshare_transactions " in script(name)
+
+
+def test_an_owner_on_this_machine_whose_process_has_ended_is_known_to_have_vanished() -> None:
+    with subprocess.Popen(("cat",), stdin=subprocess.PIPE) as child:
+        mine = f"{author()} since 2026-11-23T12:00:00+00:00: deploy of x (process {child.pid})"
+        assert not has_vanished(mine), "it is at work"
+    assert has_vanished(mine)
+    assert not has_vanished(f"somebody@elsewhere since {mine.partition(' since ')[2]}")
+    assert not has_vanished(mine.rpartition(" (")[0]), "an older Rondo tells no process"
 
 
 def test_how_long_to_wait_is_a_duration() -> None:
