@@ -78,7 +78,6 @@ VANISHED = Case(
     act=kill,
     codes=frozenset({-9}),
     back=False,
-    then=("deploy", "--wait", "1m"),
 )
 
 # As ever, but on one slot of one server.
@@ -152,8 +151,6 @@ def _cut(server: str, moment: Moment, *, back: str = "") -> Case:
         codes=FAILED,
         said=(f"{server}: ", back),
         back=bool(back),
-        # The server finds out within seconds that the first connection is gone.
-        then=("deploy", "--wait", "1m"),
     )
 
 

@@ -99,8 +99,6 @@ class Case:
     """Requests that a server may lose at most, None for any number; the others lose none."""
     back: bool = True
     """Whether the old release serves everywhere afterwards, with nothing left to do."""
-    then: tuple[str, ...] = ("deploy",)
-    """The next command."""
 
 
 @dataclass(frozen=True)
@@ -291,7 +289,7 @@ class Trial:
             operator.adopt()
             operator.declare(AT_ONCE)
         began = time.monotonic()
-        done = operator.fab(*self.case.then, code=None)
+        done = operator.fab("deploy", code=None)
         seconds = time.monotonic() - began
         self._complain(f"the next command: {done.said[-1500:]}", unless=done.code == 0)
         if self.case.back:
