@@ -25,6 +25,9 @@ container_api() { curl --silent --max-time 20 --unix-socket /var/run/docker.sock
 
 running() { container_api "/containers/$1/json" | grep -q '"Running":true'; }
 
+# Whether the engine had to start a container again because it ended by itself.
+restarted() { container_api "/containers/$1/json" | grep -q '"RestartCount":[1-9]'; }
+
 # Mounted secrets belong to the container's user and stay 0400; the folder above is root's alone.
 own_secrets() { # IMAGE ENVIRONMENT-FOLDER
     [ -d "$2/secrets" ] || return 0

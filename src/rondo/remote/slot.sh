@@ -161,11 +161,20 @@ open_gate() {
     done
 }
 
+# Why it ended stands before what it said when the engine started it again.
+last_words() { # CONTAINER
+    if restarted "$1"; then
+        docker logs --until "$(docker inspect --format '{{.State.StartedAt}}' "$1")" "$1" 2>&1 | tail -n 30
+    else
+        docker logs --tail 30 "$1" 2>&1
+    fi
+}
+
 undo() {
     if [ -n "$old" ]; then ln -sfn "$old/app.sock" "$folder/candidate.sock"; else rm -f "$folder/candidate.sock"; fi
     docker stop --time 1 "$name" >/dev/null 2>&1 || :
     say "log${tab}last lines of $name:"
-    docker logs --tail 30 "$name" 2>&1 | sed "s/^/log${tab}/" || :
+    last_words "$name" | sed "s/^/log${tab}/" || :
     if [ -s "$answer" ]; then
         say "log${tab}last answer of the health check:"
         head -c 2000 "$answer" | tr -d '\r' | sed "s/^/log${tab}/"
@@ -233,12 +242,13 @@ lend_slot() {
     fail 10 "no other slot of $service serves on this server, so $slot cannot be replaced in place"
 }
 
-# Two wrong answers in a row are one too many; a container that ended needs no second look.
+# Two wrong answers in a row are one too many; a container that ended needs no second look, also
+# when the engine has started it again.
 stays_healthy() {
     wrong=0
     limit=$(($(uptime_seconds) + healthy))
     while [ "$(uptime_seconds)" -lt "$limit" ]; do
-        if ! running "$name"; then
+        if ! running "$name" || restarted "$name"; then
             reason="the container ended by itself within ${healthy}s of the switch"
             return 1
         fi
