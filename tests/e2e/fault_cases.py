@@ -156,11 +156,11 @@ def _cut(server: str, moment: Moment, *, back: str = "") -> Case:
 
 CUTS = (
     VANISHED,
+    _cut("web-2", SWITCHED["web-2"]),
     _cut("web-2", COMMAND, back="Everything that had moved is back"),
     _cut("web-1", COMMAND, back="Nothing was switched"),
     _cut("web-1", Moment("fill backend-1", "web-1")),
     _cut("web-1", FILLING["web-1"]),
-    _cut("web-2", SWITCHED["web-2"]),
     _cut("web-2", FILLING["web-2"]),
     _cut("web-2", SITE["web-2"]),
     _cut("web-2", Moment("record release")),
@@ -187,7 +187,7 @@ STOPS = (
             may_lose=ALL if name == "web-1" else {"web-2": None},
             back=False,
         )
-        for name in ("web-1", "web-2")
+        for name in ("web-2", "web-1")
     ),
     Case(
         "Docker stopped on web-2: fill backend-2",
@@ -214,7 +214,7 @@ STOPS = (
             may_lose={name: None},
             back=False,
         )
-        for name in ("web-1", "web-2")
+        for name in ("web-2", "web-1")
     ),
     *(
         Case(
@@ -227,7 +227,7 @@ STOPS = (
             may_lose=ALL if name == "web-1" else {"web-2": None},
             back=False,
         )
-        for name in ("web-1", "web-2")
+        for name in ("web-2", "web-1")
     ),
     *(
         Case(
