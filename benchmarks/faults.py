@@ -143,16 +143,17 @@ def row(case: Case, outcomes: Sequence[Outcome]) -> str:
         f"{right} of {len(outcomes)}",
         codes,
         f"{lost} of {asked}{allowed}",
-        "old release" if all(each.back for each in outcomes) else standing(case),
+        "old release" if all(each.back for each in outcomes) else standing(outcomes),
         str(mixed),
         f"{mended:.1f} s",
     )
     return f"| {' | '.join(cells)} |"
 
 
-def standing(case: Case) -> str:
+def standing(outcomes: Sequence[Outcome]) -> str:
     """Say what serves until the next command, where it is not the old release everywhere."""
-    return "new release" if 0 in case.codes else "new slots beside old ones"
+    done = all(each.code == 0 for each in outcomes)
+    return "new release" if done else "new slots beside old ones"
 
 
 HEAD = """\

@@ -181,8 +181,8 @@ STOPS = (
             change=NOTICED,
             moment=FILLING[name],
             act=told(name, "systemctl restart docker"),
-            codes=FAILED,
-            said=(f"{name}: fill backend-2",),
+            # What asks the engine meanwhile may just have to wait for it.
+            codes=FAILED | {0},
             # The database is on web-1, and all backends need it.
             may_lose=ALL if name == "web-1" else {"web-2": None},
             back=False,
