@@ -309,9 +309,15 @@ def cells(row: Row) -> Iterator[str]:
     yield from (f"{row.sum('requests'):,}", f"{row.sum('posts'):,}")
     yield from (_counted(row, name) for name in ("lost", "lost_posts", "twice"))
     yield from (f"{row.worst(name) * 1000:,.0f} ms" for name in ("gap", "server_gap"))
-    yield f"{statistics.median(row.ratios):.2f} ({min(row.ratios):.2f} to {max(row.ratios):.2f})"
+    yield _spread(row.ratios)
     yield f"{statistics.median(toll.p99 for toll in row.tolls) * 1000:.0f} ms"
     yield f"{statistics.median(toll.seconds for toll in row.tolls):.1f} s"
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Write the median, and the range of more than one."""
+    several = f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else ""
+    return f"{statistics.median(values):.2f}{several}"
 
 
 def _counted(row: Row, name: str) -> str:

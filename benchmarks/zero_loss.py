@@ -408,7 +408,8 @@ def targets(loads: Sequence[Load], wanted: Wanted) -> Iterator[str]:
             yield (
                 f"{row.title}: longest gap {row.worst('gap') * 1000:.0f} ms "
                 f"[{verdict(row.worst('gap') * 1000, GAP * 1000, at_most=True)}]; p99 at most "
-                f"{TIMES_STEADY:g} times steady in {len(row.pairs) - slow} of {len(row.pairs)}"
+                f"{TIMES_STEADY:g} times steady in {len(row.pairs) - slow} of {len(row.pairs)} "
+                f"[{'MISSED' if slow else 'ok'}]"
             )
 
 
