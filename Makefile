@@ -17,6 +17,7 @@ test: setup engine ## Everything: style, types, unit, ssh, the lab, the browser
 	@scripts/test
 
 unit: setup ## Only what needs no server: a few seconds
+	@scripts/packages iproute2
 	@.venv/bin/pytest tests/unit
 
 ssh: setup ## Only what needs a throwaway sshd

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 from typing import TYPE_CHECKING
-
-import pytest
 
 from rondo.scripts import changing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-pytestmark = pytest.mark.skipif(not shutil.which("ss"), reason="needs ss, of iproute2")
 
 
 def drain(path: Path, deadline: str) -> str:
