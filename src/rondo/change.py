@@ -25,6 +25,7 @@ from rondo.units import seconds_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from rondo.cluster import Locks
     from rondo.course import Failure
     from rondo.events import Emit
     from rondo.fleet import Fleet
@@ -102,7 +103,7 @@ def carry_out(change: Change, fleet: Fleet, names: Sequence[str], emit: Emit) ->
     with (
         attended(change.inventory, change.purpose, fleet, names, emit) as account,
         Interruption(emit) as interruption,
-        cluster.locked(fleet, names, project, change.purpose, wait=wait, emit=emit),
+        cluster.locked(fleet, names, project, change.purpose, wait=wait, emit=emit) as locks,
     ):
         # Somebody else may have finished between the first look and the lock.
         states = cluster.observe(fleet, names, project)
@@ -112,7 +113,7 @@ def carry_out(change: Change, fleet: Fleet, names: Sequence[str], emit: Emit) ->
             refuse_outages(plan)
         for note in plan.notes:
             emit(Event("note", note))
-        attempt = _Attempt(change, fleet, states, _Hearing(emit), interruption)
+        attempt = _Attempt(change, fleet, states, _Hearing(emit), interruption, locks)
         attempt.make(plan)
     return Outcome(plan, states)
 
@@ -135,9 +136,11 @@ def put_back(
     with (
         audited(fleet, names, project, f"putting back of {change.purpose}"),
         Interruption(emit) as interruption,
-        cluster.locked(fleet, names, project, change.purpose, wait=change.manner.wait, emit=emit),
+        cluster.locked(
+            fleet, names, project, change.purpose, wait=change.manner.wait, emit=emit
+        ) as locks,
     ):
-        attempt = _Attempt(change, fleet, before, _Hearing(emit), interruption)
+        attempt = _Attempt(change, fleet, before, _Hearing(emit), interruption, locks)
         back = attempt.go_back()
         for note in sorted({*back.plan.notes} - {*hindrances(back.plan)}):
             emit(Event("note", note))
@@ -187,6 +190,7 @@ class _Attempt:
     before: Mapping[str, ServerState]
     emit: _Hearing
     interruption: Interruption
+    locks: Locks
 
     def make(self, plan: Plan) -> None:
         """Carry out a plan; go back if it fails."""
@@ -210,7 +214,9 @@ class _Attempt:
             author=cluster.author(),
             created=cluster.now(),
         )
-        return Course(plan, self.fleet, applier, self.emit, self.interruption, to_the_end)
+        return Course(
+            plan, self.fleet, applier, self.emit, self.interruption, to_the_end, self.locks.keep
+        )
 
     def _answer(self, course: Course) -> str:
         """Do what is to be done after a failure, and say where things stand then."""

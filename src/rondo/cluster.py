@@ -7,8 +7,9 @@ import getpass
 import os
 import re
 import socket
+import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -153,6 +154,71 @@ def holders(
     return wherever(fleet, names, ask)
 
 
+class Locks:
+    """The lock of the cluster, held on each server by a process there; thread-safe."""
+
+    def __init__(self, fleet: Fleet, project: str, purpose: str, emit: Emit) -> None:
+        self._fleet = fleet
+        self._lock = Layout(project).lock
+        self._purpose = purpose
+        self._emit = emit
+        self._holds: dict[str, Hold] = {}
+        self._keeping: dict[str, threading.Lock] = {}
+
+    def take(self, name: str, wait: float) -> None:
+        """Take a server's lock.
+
+        Raises LockedError saying who holds it, since when and for what, after so many seconds.
+        """
+        self._keeping[name] = threading.Lock()
+        self._holds[name] = self._hold(
+            name,
+            wait,
+            "nothing was touched, try again when that is done, or wait for it with --wait 5m",
+        )
+
+    def keep(self, name: str) -> None:
+        """See that a server's lock is still ours, and take it again if its connection broke.
+
+        The kernel frees a lock with its connection, and a step would find a new one by itself.
+        Raises LockedError if somebody else has it by now.
+        """
+        with self._keeping[name]:
+            hold = self._holds[name]
+            if not hold.lost:
+                return
+            hold.close()
+            self._emit(
+                Event("note", "the connection broke, and with it the lock: taken again", name)
+            )
+            self._holds[name] = self._hold(
+                name,
+                VANISHED,
+                "the lock was lost with the connection, so nothing more is done there",
+            )
+
+    def close(self) -> None:
+        """Free all that is held."""
+        for hold in self._holds.values():
+            hold.close()
+
+    def _hold(self, name: str, wait: float, otherwise: str) -> Hold:
+        remote, end = self._fleet[name], time.monotonic() + wait
+        owner = f"{author()} since {now()}: {self._purpose} (process {os.getpid()})"
+        hold = _try(remote, self._lock, owner, AT_ONCE)
+        left = round(end - time.monotonic())
+        if hold.line != HELD and has_vanished(hold.line):
+            left = max(left, VANISHED)
+        if hold.line != HELD and left > 0:
+            hold.close()
+            self._emit(Event("note", f"waiting up to {left} s for {hold.line}", name))
+            hold = _try(remote, self._lock, owner, left)
+        if hold.line != HELD:
+            hold.close()
+            raise LockedError(f"{name}: the cluster is being changed by {hold.line}; {otherwise}")
+        return hold
+
+
 @contextmanager
 def locked(  # noqa: PLR0913 - what a lock is about
     fleet: Fleet,
@@ -162,37 +228,17 @@ def locked(  # noqa: PLR0913 - what a lock is about
     *,
     wait: float = 0.0,
     emit: Emit = lambda _: None,
-) -> Iterator[None]:
+) -> Iterator[Locks]:
     """Hold the lock of the cluster; the kernel frees it when this process dies.
 
     Locks are taken in name order, so that two operators can never hold one half each.
     Raises LockedError saying who holds it, since when and for what, after having waited so long.
     """
     end = time.monotonic() + wait
-    with ExitStack() as held:
+    with closing(Locks(fleet, project, purpose, emit)) as locks:
         for name in sorted(names):
-            held.callback(_hold(fleet[name], project, purpose, end, emit).close)
-        yield
-
-
-def _hold(remote: Remote, project: str, purpose: str, end: float, emit: Emit) -> Hold:
-    owner = f"{author()} since {now()}: {purpose} (process {os.getpid()})"
-    lock = Layout(project).lock
-    hold = _try(remote, lock, owner, AT_ONCE)
-    left = round(end - time.monotonic())
-    if hold.line != HELD and has_vanished(hold.line):
-        left = max(left, VANISHED)
-    if hold.line != HELD and left > 0:
-        hold.close()
-        emit(Event("note", f"waiting up to {left} s for {hold.line}", remote.name))
-        hold = _try(remote, lock, owner, left)
-    if hold.line != HELD:
-        hold.close()
-        raise LockedError(
-            f"{remote.name}: the cluster is being changed by {hold.line}; nothing was touched, "
-            "try again when that is done, or wait for it with --wait 5m"
-        )
-    return hold
+            locks.take(name, end - time.monotonic())
+        yield locks
 
 
 def has_vanished(owner: str) -> bool:

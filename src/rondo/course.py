@@ -61,6 +61,8 @@ class Course:
     interruption: Interruption
     to_the_end: bool = False
     """Whether to do all that can be done, whatever fails and whoever asks for an end."""
+    keep: Callable[[str], None] = lambda _: None
+    """Called before each step: raises RondoError if its server is no longer ours to change."""
     begun: list[Step] = field(default_factory=list)
     done: list[Step] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -157,6 +159,7 @@ class Course:
             kept.append(what)
 
     def _do(self, step: Step) -> None:
+        self.keep(step.server)
         if isinstance(step, CHANGING):
             self.interruption.guard()
             self._note(self.begun, step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,10 +77,11 @@ def attempt_of(
     monkeypatch.setattr(change, "Applier", lambda **_: servers.take)
     monkeypatch.setattr(change, "tidy", lambda _, *, went_back: None)
     fleet: Any = servers
+    locks: Any = SimpleNamespace(keep=lambda _: None)
     shown: list[Event] = []
     made = Change(NEWER, "fab deploy", "a deploy", plan=unused, material=unused, manner=manner)
     return change._Attempt(
-        made, fleet, before, change._Hearing(shown.append), Interruption(shown.append)
+        made, fleet, before, change._Hearing(shown.append), Interruption(shown.append), locks
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from house import deployed, release
 
 from rondo.course import Course, standing
-from rondo.errors import Interrupted, RemoteError
+from rondo.errors import Interrupted, LockedError, RemoteError
 from rondo.fleet import Result
 from rondo.interruption import Interruption
 from rondo.plan import Plan, Policy, make_plan
@@ -64,6 +64,19 @@ def test_failure_before_the_first_switch_says_that_nothing_moved() -> None:
         way.run()
     assert not way.begun
     assert standing(way) == "Nothing was switched: every slot serves what it did before."
+
+
+def test_nothing_is_begun_on_a_server_whose_lock_was_lost() -> None:
+    def keep(server: str) -> None:
+        if server == "web-2":
+            raise LockedError("web-2: the cluster is being changed by somebody else")
+
+    way = course(rolling())
+    way.keep = keep
+    with pytest.raises(LockedError, match="somebody else"):
+        way.run()
+    assert {step.server for step in way.begun} <= {"web-1"}
+    assert all(step.server != "web-2" for step in way.done)
 
 
 def test_failure_in_the_middle_names_what_moved_and_what_did_not() -> None:
