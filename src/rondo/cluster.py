@@ -171,11 +171,11 @@ class Locks:
         Raises LockedError saying who holds it, since when and for what, after so many seconds.
         """
         self._keeping[name] = threading.Lock()
-        self._holds[name] = self._hold(
-            name,
-            wait,
-            "nothing was touched, try again when that is done, or wait for it with --wait 5m",
-        )
+        if owner := self._hold(name, wait):
+            raise LockedError(
+                f"{name}: the cluster is being changed by {owner}; nothing was touched, "
+                "try again when that is done, or wait for it with --wait 5m"
+            )
 
     def keep(self, name: str) -> None:
         """See that a server's lock is still ours, and take it again if its connection broke.
@@ -184,25 +184,23 @@ class Locks:
         Raises LockedError if somebody else has it by now.
         """
         with self._keeping[name]:
-            hold = self._holds[name]
-            if not hold.lost:
+            if not self._holds[name].lost:
                 return
-            hold.close()
-            self._emit(
-                Event("note", "the connection broke, and with it the lock: taken again", name)
-            )
-            self._holds[name] = self._hold(
-                name,
-                VANISHED,
-                "the lock was lost with the connection, so nothing more is done there",
-            )
+            self._holds[name].close()
+            self._emit(Event("note", "the connection broke, and with it the lock", name))
+            if owner := self._hold(name, VANISHED):
+                raise LockedError(
+                    f"{name}: the lock was lost with the connection, and the cluster is being "
+                    f"changed by {owner} now; nothing more is done there"
+                )
 
     def close(self) -> None:
         """Free all that is held."""
         for hold in self._holds.values():
             hold.close()
 
-    def _hold(self, name: str, wait: float, otherwise: str) -> Hold:
+    def _hold(self, name: str, wait: float) -> str:
+        """Take a lock, and return nothing; or who has it, after so many seconds."""
         remote, end = self._fleet[name], time.monotonic() + wait
         owner = f"{author()} since {now()}: {self._purpose} (process {os.getpid()})"
         hold = _try(remote, self._lock, owner, AT_ONCE)
@@ -215,8 +213,9 @@ class Locks:
             hold = _try(remote, self._lock, owner, left)
         if hold.line != HELD:
             hold.close()
-            raise LockedError(f"{name}: the cluster is being changed by {hold.line}; {otherwise}")
-        return hold
+            return hold.line or "somebody"
+        self._holds[name] = hold
+        return ""
 
 
 @contextmanager

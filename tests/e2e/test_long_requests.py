@@ -167,6 +167,30 @@ def test_slow_requests_uploads_and_readers_outlast_a_restart(
         assert each.ended > last, "and still there when everything had"
 
 
+def test_requests_that_no_worker_has_taken_yet_are_waited_for(
+    shop: Operator, sites: tuple[Site, ...]
+) -> None:
+    machine, site = shop.machines[0], sites[0]
+    old = machine.containers()["backend-1"]
+    link = f"readlink {DATA}/sockets/backend-1/slot.sock"
+    paused = contextlib.ExitStack()
+    with ThreadPoolExecutor(12) as pool, paused:
+        machine.run(f"docker pause {old}")
+        # However it ends: a paused container could not be stopped.
+        paused.callback(machine.run, f"docker unpause {old}")
+        posts = [pool.submit(site.ask, "/api/slow/?seconds=0", "POST") for _ in range(12)]
+        until(lambda: sum(each.done() for each in posts) == 8, "the other two have answered")
+        before = machine.run(link)
+        restart = pool.submit(shop.fab, "-H", "web-1", "restart", "backend")
+        until(lambda: machine.run(link) != before, "the slot was switched", 120)
+        time.sleep(2)  # as long as a worker may be busy with something else
+        assert sum(each.done() for each in posts) == 8
+        paused.close()
+        restart.result()
+        assert {each.result().status for each in posts} == {200}
+    assert machine.containers()["backend-1"] != old
+
+
 NAME = "talk.example.com"
 PROJECT = "talk"
 DOCKERFILE = """\

@@ -28,6 +28,13 @@ running() { container_api "/containers/$1/json" | grep -q '"Running":true'; }
 # Whether the engine had to start a container again because it ended by itself.
 restarted() { container_api "/containers/$1/json" | grep -q '"RestartCount":[1-9]'; }
 
+# Count what is open on a backend's Unix socket.
+# One that waits for a worker has no number yet, so ss leaves it out; it has a line here all the same.
+# Connections belong to the network namespace of Nginx, the socket that listens to the container's.
+connections() { # SOCKET
+    awk -v path="$1" '$8 == path && $4 != "00010000" { open++ } END { print open + 0 }' /proc/net/unix
+}
+
 # Mounted secrets belong to the container's user and stay 0400; the folder above is root's alone.
 own_secrets() { # IMAGE ENVIRONMENT-FOLDER
     [ -d "$2/secrets" ] || return 0

@@ -83,12 +83,6 @@ stop_behind() {
     ) &
 }
 
-# Those that wait for a worker are in no line of their own: the socket that listens tells how many.
-connections() { # SOCKET
-    ss -xaH src "$1" 2>/dev/null |
-        awk '$2 == "ESTAB" { open++ } $2 == "LISTEN" { open += $3 } END { print open + 0 }'
-}
-
 # WebSockets never end by themselves: their container can still say goodbye when it is stopped.
 tell_open() { # NUMBER DEADLINE
     [ "$1" -gt 0 ] || return 0

@@ -23,8 +23,7 @@ probe() { # SLOT CONTAINER-ID INSTANCE HOST PATH TIMEOUT
         "$(curl --silent --output /dev/null --write-out '%{http_code}' --max-time "$6" \
             --unix-socket "$gate" --header "Host: $4" "http://localhost/gate/$1$5")"
     socket=$root/sockets/$1/$3/app.sock
-    printf 'flight%s%s%s%s\n' "$tab" "$1" "$tab" \
-        "$(ss -xH state connected src "$socket" 2>/dev/null | wc -l)"
+    printf 'flight%s%s%s%s\n' "$tab" "$1" "$tab" "$(connections "$socket")"
 }
 
 while [ "$#" -ge 6 ]; do
