@@ -73,3 +73,29 @@ def test_a_gate_that_nobody_opens_is_told_from_a_wrong_answer() -> None:
     assert told("000").startswith(
         ("Nginx does not run on this server", "GET /health got no answer")
     )
+
+
+def test_a_slot_whose_neighbour_goes_as_well_is_lent_on(tmp_path: Path) -> None:
+    """Two slots replaced in place at the same time: neither may lead to the other's old container."""
+    sockets = tmp_path / "sockets"
+    with contextlib.ExitStack() as stack:
+        for number in (1, 2, 3):
+            folder = sockets / f"backend-{number}"
+            (folder / "old").mkdir(parents=True)
+            stack.enter_context(listening(folder / "old" / "app.sock"))
+            (folder / "slot.sock").symlink_to("old/app.sock")
+
+        def do(slot: str, words: str) -> list[str]:
+            given = f"sockets={sockets} root={tmp_path} service=backend slot={slot}"
+            script = f"set -- :\n{changing('slot')}\n{given} folder={sockets}/{slot}\n{words}"
+            subprocess.run(("sh", "-c", script), check=True, timeout=60)
+            return [str((each / "slot.sock").readlink()) for each in sorted(sockets.iterdir())]
+
+        assert do("backend-1", "with_links lend_slot old")[0] == "../backend-2/old/app.sock"
+        lent = "../backend-3/old/app.sock"
+        assert do("backend-2", "with_links lend_slot old") == [lent, lent, "old/app.sock"]
+        assert do("backend-3", "with_links move_slot old new") == [
+            "../backend-3/new/app.sock",
+            "../backend-3/new/app.sock",
+            "new/app.sock",
+        ]

@@ -220,16 +220,43 @@ switch_socket() { # TARGET
     mv -f -T "$folder/next.sock" "$folder/slot.sock"
 }
 
+# Links point at each other's containers while slots are replaced in place, several at a time.
+with_links() { # COMMAND...
+    exec 6>>"$root/lock.links"
+    flock -w 60 6 || :
+    "$@"
+    exec 6>&-
+}
+
+# Whoever was lent a container that goes is lent the one that comes.
+lend_on() { # INSTANCE TARGET
+    case $(readlink "$sockets/$service"-*/slot.sock) in
+        *"../$slot/$1/app.sock"*) ;;
+        *) return 0 ;;
+    esac
+    for link in "$sockets/$service"-*/slot.sock; do
+        [ "$(readlink "$link" 2>/dev/null)" = "../$slot/$1/app.sock" ] || continue
+        ln -sfn "$2" "${link%slot.sock}lent.sock"
+        mv -f -T "${link%slot.sock}lent.sock" "$link"
+    done
+}
+
+move_slot() { # FROM-INSTANCE TO-INSTANCE
+    lend_on "$1" "../$slot/$2/app.sock"
+    switch_socket "$2/app.sock"
+}
+
 # In place there is no room for two containers: a neighbour's serves for both while the slot has none.
-lend_slot() {
+lend_slot() { # INSTANCE-THAT-GOES
     for link in "$sockets/$service"-*/slot.sock; do
         other=${link%/slot.sock}
         other=${other##*/}
         case ${other#"$service"-} in *[!0-9]*) continue ;; esac
         its=$(link_instance "$sockets/$other" slot.sock)
         if [ "$other" != "$slot" ] && [ -n "$its" ] && [ -S "$link" ]; then
-            switch_socket "../$other/$its/app.sock"
             neighbour=$other
+            switch_socket "../$other/$its/app.sock"
+            lend_on "$1" "../$other/$its/app.sock"
             return 0
         fi
     done
@@ -261,9 +288,9 @@ switch_back() {
         mark_port down
         rm -f "$root/slots/$slot"
     elif [ -n "$neighbour" ]; then
-        lend_slot
+        with_links lend_slot "$instance"
     elif [ -n "$old" ]; then
-        switch_socket "$old/app.sock"
+        with_links move_slot "$instance" "$old"
     else
         rm -f "$folder/slot.sock"
     fi
@@ -316,7 +343,7 @@ make_room() {
     if [ -n "$port" ]; then
         mark_port down
     elif [ "$replace" = in_place ]; then
-        lend_slot
+        with_links lend_slot "$old"
         drain_socket "$folder/$old/app.sock" "$drain"
         old=
     else
@@ -330,7 +357,7 @@ make_room() {
 
 take_slot() {
     if [ -z "$port" ]; then
-        switch_socket "$instance/app.sock"
+        with_links move_slot "$old" "$instance"
         return 0
     fi
     mkdir -p "$root/slots"
