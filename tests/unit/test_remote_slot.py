@@ -76,7 +76,7 @@ def test_a_gate_that_nobody_opens_is_told_from_a_wrong_answer() -> None:
 
 
 def test_a_slot_whose_neighbour_goes_as_well_is_lent_on(tmp_path: Path) -> None:
-    """Two slots replaced in place at the same time: neither may lead to the other's old container."""
+    """Two are replaced in place at once: neither may lead to the other's old container."""
     sockets = tmp_path / "sockets"
     with contextlib.ExitStack() as stack:
         for number in (1, 2, 3):
