@@ -64,7 +64,7 @@ class Course:
     keep: Callable[[str], None] = lambda _: None
     """Called before each step: raises RondoError if its server is no longer ours to change."""
     begun: list[Step] = field(default_factory=list)
-    done: list[Step] = field(default_factory=list)
+    _finished: list[Step] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -84,9 +84,14 @@ class Course:
             raise together(failure.error for failure in self.failures)
 
     @property
+    def done(self) -> tuple[Step, ...]:
+        """Steps that were done, in the plan's order: servers side by side finish in any."""
+        return tuple(step for step in self.plan.steps if step in self._finished)
+
+    @property
     def left(self) -> tuple[Step, ...]:
         """Steps that were not done."""
-        return tuple(step for step in self.plan.steps if step not in self.done)
+        return tuple(step for step in self.plan.steps if step not in self._finished)
 
     @property
     def all_but_pruned(self) -> bool:
@@ -151,7 +156,7 @@ class Course:
             self.emit(Event("failed", f"{step.title} failed\n{error}", step.server, seconds))
             self._note(self.failures, Failure(step, error))
         else:
-            self._note(self.done, step)
+            self._note(self._finished, step)
             self.emit(Event("done", step.title, step.server, time.monotonic() - began))
 
     def _note(self, kept: list[T], what: T) -> None:
@@ -188,8 +193,9 @@ def together(errors: Iterable[RondoError]) -> RondoError:
 def standing(course: Course) -> str:
     """Say which slots a plan that was cut short has moved, and which serve what they did."""
     every = [step for step in course.plan.steps if isinstance(step, (FillSlot, StartWorker))]
-    moved = [step for step in every if step in course.done]
-    doubtful = [step for step in every if step in course.begun and step not in course.done]
+    done = course.done
+    moved = [step for step in every if step in done]
+    doubtful = [step for step in every if step in course.begun and step not in done]
     left = [step for step in every if step not in course.begun]
     if not moved and not doubtful:
         return "Nothing was switched: every slot serves what it did before."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from house import deployed, release
@@ -52,10 +52,26 @@ def rolling() -> Plan:
 
 def test_a_whole_plan_is_done_in_its_order() -> None:
     made = rolling()
-    way = course(made)
+    carried_out: list[Step] = []
+    way = course(made, carried_out.append)
     way.run()
-    assert way.done == list(made.steps)
+    assert carried_out == list(made.steps)
     assert not way.left
+
+
+def test_what_was_done_is_told_in_the_plans_order_whichever_server_was_the_first() -> None:
+    class Backwards(Servers):
+        def each(
+            self, action: Callable[[Any], Any], names: Iterable[str]
+        ) -> dict[str, Result[Any]]:
+            return super().each(action, reversed(list(names)))
+
+    carried_out: list[Step] = []
+    way = course(rolling(), carried_out.append)
+    way.fleet = cast("Any", Backwards())
+    way.run()
+    assert carried_out != list(way.plan.steps)
+    assert way.done == tuple(way.plan.steps)
 
 
 def test_failure_before_the_first_switch_says_that_nothing_moved() -> None:
