@@ -98,14 +98,24 @@ def restart(
         "inventory": INVENTORY,
         "release": "release of `fab history`, or a part of its name; without it the one before",
         "plan": "only show what would be done",
+        "prove": "load the site meanwhile, and fail if it does not hold",
         "no-revert": NO_REVERT,
         "wait": WAIT,
         "outage": OUTAGE,
     },
 )
-def rollback(session, release="", inventory="", plan=False, no_revert=False, wait="", outage=False):
+def rollback(
+    session,
+    release="",
+    inventory="",
+    plan=False,
+    prove=False,
+    no_revert=False,
+    wait="",
+    outage=False,
+):
     """Make the servers run a release again that they have recorded; no source tree is needed."""
-    options = {"no_revert": no_revert, "wait": wait, "outage": outage}
+    options = {"prove": prove, "no_revert": no_revert, "wait": wait, "outage": outage}
     return command("rollback", "live")(session, release=release, plan=plan, **options)
 
 

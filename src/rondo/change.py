@@ -233,7 +233,8 @@ class _Attempt:
         # The way back is long on the screen: what happened is told once more below it.
         said = self.emit.last_lines(course.failures)
         touched = {step.server for step in course.begun}
-        return said + _sentences(self.go_back(touched).told, self._lasting(course), again)
+        told = self.go_back(touched, places(course.done)).told
+        return said + _sentences(told, self._lasting(course), again)
 
     def _lasting(self, course: Course) -> str:
         return lasting(course, self.before)
@@ -247,8 +248,8 @@ class _Attempt:
             )
         return told
 
-    def go_back(self, touched: Collection[str] | None = None) -> _Back:
-        """Put everything back that moved, as far as that is possible.
+    def go_back(self, touched: Collection[str] | None = None, moved: str = "") -> _Back:
+        """Put everything back that `moved`, as far as that is possible.
 
         Servers on which nothing was begun need not be asked: they may be out of reach, and serve
         what they did before.
@@ -259,7 +260,7 @@ class _Attempt:
         plan = make_revert_plan(project, self.before, now, pace_of(self.change.inventory))
         hindered = hindrances(plan)
         if not plan and not lost:
-            return _Back(plan, sound=not hindered, told=_nothing_moved(hindered))
+            return _Back(plan, sound=not hindered, told=_nothing_back(hindered, moved))
         self.emit(Event("phase", f"revert to {plan.release}"))
         course = self._course(plan, recorded_material(project, plan), to_the_end=True)
         try:
@@ -274,9 +275,11 @@ def _sentences(*parts: str) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _nothing_moved(hindered: Sequence[str]) -> str:
+def _nothing_back(hindered: Sequence[str], moved: str) -> str:
     if hindered:
         return f"Nothing was put back: {'; '.join(hindered)}."
+    if moved:
+        return f"Fresh containers of the same release serve in {moved}: nothing is to be put back."
     return "Nothing was switched: every slot serves what it did before."
 
 

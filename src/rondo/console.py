@@ -14,15 +14,15 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rondo import bootstrap, certificates, cluster, looking, operations, terminal
+from rondo import bootstrap, certificates, cluster, looking, terminal
 from rondo.apply import new_instance
-from rondo.attendance import Ending
 from rondo.audit import audited
 from rondo.change import Manner, manner_of
 from rondo.deploy import Intent, bytes_to_send, deploy, faults, intend
 from rondo.docker import Instance
 from rondo.errors import EXIT_CHANGES, EXIT_DONE, EXIT_FAILED, InputError, of_a_proof
 from rondo.events import Event, fan_out, journal
+from rondo.proved import make_proved
 from rondo.scripts import changing
 from rondo.status import ServerStatus, duration, mebibytes, summarise
 from rondo.steps import InstallConfig, SendContext, Step
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rondo.change import Outcome
     from rondo.errors import RondoError
     from rondo.events import Emit
+    from rondo.inventory import Inventory
     from rondo.plan import Plan
     from rondo.server import Remote
     from rondo.session import Session
@@ -203,39 +204,20 @@ def run_deploy(  # noqa: PLR0913 - the command's options
     with of_a_proof() if prove else nullcontext():
         manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
     screen = Screen(session.ui, verbose=verbose)
+    loaded = session.loaded
+
+    def make(inventory: Inventory, emit: Emit) -> Outcome:
+        return _deploy(session, emit, manner, replace(loaded, inventory=inventory))
+
     if prove:
-        return _prove_deploy(session, screen, manner)
-    _deploy(session, fan_out(screen, journal(run_journal(session.loaded.root))), manner)
+        return make_proved(session, "deploy", make, screen, returns=manner.revert)
+    make(loaded.inventory, fan_out(screen, journal(run_journal(loaded.root))))
     return EXIT_DONE
 
 
-def _prove_deploy(session: Session, screen: Screen, manner: Manner) -> int:
-    """Deploy under load; a proof that fails puts everything back, unless it is asked not to."""
-    from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
-
-    made: list[Outcome] = []
-    loaded = session.loaded
-    ending = Ending(loaded.inventory, "deploy", loaded.root)
-
-    def change(emit: Emit) -> int:
-        outcome = _deploy(session, emit, manner, replace(loaded, inventory=ending.meanwhile))
-        made.append(outcome)
-        if outcome.plan:
-            ending.note(session.names, outcome.plan.release)
-        return EXIT_DONE
-
-    def back(emit: Emit, reason: str) -> bool:
-        if not made or not made[0].plan:
-            return False
-        operations.revert(loaded.inventory, session.fleet, made[0].states, emit, reason)
-        return True
-
-    return proving(session, change, screen, ending, back if manner.revert else None)
-
-
-def _deploy(session: Session, emit: Emit, manner: Manner, loaded: Loaded | None = None) -> Outcome:
+def _deploy(session: Session, emit: Emit, manner: Manner, loaded: Loaded) -> Outcome:
     began = time.monotonic()
-    outcome = deploy(loaded or session.loaded, session.fleet, session.names, emit, manner)
+    outcome = deploy(loaded, session.fleet, session.names, emit, manner)
     if not outcome.plan:
         session.ui.note(nothing_to_do(outcome.states))
         return outcome

@@ -9,11 +9,11 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from rondo import cluster, operations
-from rondo.attendance import Ending
 from rondo.change import Manner, manner_of
 from rondo.console import Screen, run_journal, show_steps
 from rondo.errors import EXIT_CHANGES, EXIT_DONE, of_a_proof
 from rondo.events import Emit, fan_out, journal
+from rondo.proved import make_proved
 from rondo.steps import FillSlot, StartWorker
 
 if TYPE_CHECKING:
@@ -51,23 +51,15 @@ def run_restart(  # noqa: PLR0913 - the command's options
         return EXIT_CHANGES if made else EXIT_DONE
     with of_a_proof() if prove else nullcontext():
         manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
+
+    def make(inventory: Inventory, emit: Emit) -> Outcome:
+        return _restart(session, inventory, service, emit, manner)
+
     if prove:
-        return _prove_restart(session, service, manner)
-    _restart(session, session.loaded.inventory, service, _sink(session), manner)
+        # There is nothing to put back: the release is the same.
+        return make_proved(session, "restart", make, Screen(session.ui), returns=False)
+    make(session.loaded.inventory, _sink(session))
     return EXIT_DONE
-
-
-def _prove_restart(session: Session, service: str, manner: Manner) -> int:
-    from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
-
-    ending = Ending(session.loaded.inventory, "restart", session.loaded.root)
-
-    def change(emit: Emit) -> int:
-        outcome = _restart(session, ending.meanwhile, service, emit, manner)
-        ending.note(tuple(outcome.states), outcome.plan.release)
-        return EXIT_DONE
-
-    return proving(session, change, Screen(session.ui), ending)
 
 
 def _restart(
@@ -89,28 +81,42 @@ def run_rollback(  # noqa: PLR0913 - the command's options
     *,
     release: str = "",
     plan: bool = False,
+    prove: bool = False,
     no_revert: bool = False,
     wait: str = "",
     outage: bool = False,
 ) -> int:
     """Make the servers run a recorded release again; by default the one before."""
-    inventory = session.loaded.inventory
     if plan:
+        inventory = session.loaded.inventory
         made = operations.intend_rollback(inventory, session.fleet, session.names, release)
         _show(session, made)
         return EXIT_CHANGES if made else EXIT_DONE
+    with of_a_proof() if prove else nullcontext():
+        manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
+
+    def make(inventory: Inventory, emit: Emit) -> Outcome:
+        return _rollback(session, inventory, release, emit, manner)
+
+    if prove:
+        screen = Screen(session.ui)
+        return make_proved(session, "rollback", make, screen, returns=manner.revert)
+    make(session.loaded.inventory, _sink(session))
+    return EXIT_DONE
+
+
+def _rollback(
+    session: Session, inventory: Inventory, release: str, emit: Emit, manner: Manner
+) -> Outcome:
     began = time.monotonic()
-    manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
-    outcome = operations.rollback(
-        inventory, session.fleet, session.names, _sink(session), release, manner
-    )
+    outcome = operations.rollback(inventory, session.fleet, session.names, emit, release, manner)
     servers = ", ".join(outcome.states)
     if not outcome.plan:
         session.ui.note(f"nothing to do: {servers} run release {outcome.plan.release} already")
-        return EXIT_DONE
+        return outcome
     took = time.monotonic() - began
     session.ui.note(f"release {outcome.plan.release} is back on {servers} ({took:.1f} s)")
-    return EXIT_DONE
+    return outcome
 
 
 def _show(session: Session, plan: Plan) -> None:

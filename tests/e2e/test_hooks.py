@@ -99,3 +99,23 @@ def test_a_deploy_whose_proof_fails_tells_the_hook_for_failures_alone(hooked: Op
         ("./failure", "failedFAIL"),
     ]
     assert hooked.machines[0].current() == before
+
+
+def test_a_rollback_whose_proof_fails_is_put_back_as_well(hooked: Operator) -> None:
+    old = hooked.machines[0].current()
+    hooked.declare(
+        {
+            "services": {"backend": {"environment": {"DRILL": "to be rolled back"}}},
+            "proof": {"rate": 40, "limits": {"p50": "0.01ms"}},
+        }
+    )
+    hooked.fab("-H", "web-1", "deploy")
+    new = hooked.machines[0].current()
+    done = hooked.fab("-H", "web-1", "rollback", old, "--prove", code=1)
+    assert f"release {old} is back on web-1" in done.said
+    assert "everything is back as it was before" in done.said
+    assert [(line[0], line[1], line[-1]) for line in told(hooked)[-2:]] == [
+        ("./before", "rollback", ""),
+        ("./failure", "rollback", "failedFAIL"),
+    ]
+    assert hooked.machines[0].current() == new != old

@@ -15,6 +15,7 @@ from rondo.errors import AccessError, RemoteError, RondoError
 from rondo.fleet import Result
 from rondo.interruption import Interruption
 from rondo.plan import Policy, make_plan
+from rondo.recorded_plan import make_restart_plan
 from rondo.steps import BuildImage
 
 if TYPE_CHECKING:
@@ -114,6 +115,20 @@ def test_a_failure_before_anything_was_done_tells_of_nothing(
     )
     told = fail(monkeypatch, f"{step.server} {step.title}", wanted, before)
     assert f"{NOTHING} Mend the cause" in told
+
+
+def test_a_restart_that_failed_on_its_way_names_the_fresh_containers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = deployed(release())
+    servers = Servers(release(), before, "web-2 fill backend-1")
+    attempt = attempt_of(monkeypatch, servers, before)
+    with pytest.raises(RemoteError) as raised:
+        attempt.make(make_restart_plan("shop", before))
+    assert (
+        "Fresh containers of the same release serve in web-1 frontend-1, backend-1, backend-2, "
+        "backend-3; web-2 frontend-1: nothing is to be put back. Mend" in str(raised.value)
+    )
 
 
 def test_a_sound_way_back_is_called_so_though_an_accessory_was_replaced(
