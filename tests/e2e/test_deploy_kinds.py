@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from clients import Site, Watch, shares
 from shop import Operator, until
 
@@ -67,6 +68,8 @@ if "--work" in sys.argv:
     print("the work begins:", os.environ.get("MARK", "-"), flush=True)
     while True:
         time.sleep(1)
+if after := os.environ.get("DIES_AFTER"):
+    threading.Timer(float(after), os._exit, [3]).start()
 server = make()
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
 server.serve_forever(poll_interval=0.05)
@@ -189,6 +192,34 @@ def test_every_kind_is_replaced_in_place_and_visitors_do_not_notice(
         assert site.ask("/").body == site.ask("/old/").body == b"second"
         assert shares(site, "/old/", "X-Slot", 30) == {"old-1": 10, "old-2": 10, "old-3": 10}
     assert "nothing to do" in bits.fab("deploy").out
+
+
+def test_a_tcp_slot_that_dies_soon_after_its_switch_leaves_the_rotation_and_all_goes_back(
+    bits: Operator, bits_sites: tuple[Site, ...]
+) -> None:
+    specs = (
+        "docker ps --filter label=rondo.project=bits --format '{{.Label \"rondo.spec\"}}' | sort"
+    )
+    before, declared = [machine.run(specs) for machine in bits.machines], bits.declared
+    bits.declare(
+        {
+            "services": {"old": {"environment": {"DIES_AFTER": "4"}}},
+            "settings": {"roll": {"min_healthy": "10s"}},
+        }
+    )
+    # A POST that a dying container has already begun is nobody's to send again.
+    with Watch(bits_sites, (("GET", "/old/"), *SOCKETS)) as visitors:
+        done = bits.fab("deploy", code=1)
+    bits.declared = declared
+    bits.inventory.write_text(yaml.safe_dump(declared))
+    assert visitors.wrong == []
+    assert visitors.asked >= 20
+    assert "the container ended by itself within 10s of the switch" in done.err
+    assert "the slot stays out of the rotation, the others serve" in done.err
+    assert "Everything that had moved is back (web-1 old-1)" in done.err
+    assert [machine.run(specs) for machine in bits.machines] == before
+    for site in bits_sites:
+        assert shares(site, "/old/", "X-Slot", 30) == {"old-1": 10, "old-2": 10, "old-3": 10}
 
 
 def test_a_worker_is_ended_gently_before_the_new_one_starts(bits: Operator) -> None:
