@@ -150,8 +150,11 @@ def run_options(project: str, container: Container, instance: Instance) -> tuple
         "RONDO_SERVER": instance.server,
         "RONDO_RELEASE": instance.release,
     }
+    # Of a file that is missing a --volume would make a folder, and start with that.
     mounts = [
-        f"--volume={folder}/secrets/{name}:{SECRETS_FOLDER}/{name}:ro" for name in container.secrets
+        f"--mount=type=bind,source={folder}/secrets/{name},"
+        f"target={SECRETS_FOLDER}/{name},readonly"
+        for name in container.secrets
     ]
     return (
         f"--name={container_name(project, container, instance)}",

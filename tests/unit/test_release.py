@@ -115,7 +115,8 @@ def test_command_line_names_secrets_but_never_their_values() -> None:
     )
     folder = "/var/lib/rondo/shop/environments/environment-1"
     assert f"--env-file={folder}/env" in options
-    assert f"--volume={folder}/secrets/token:/run/secrets/token:ro" in options
+    mount = f"type=bind,source={folder}/secrets/token,target=/run/secrets/token,readonly"
+    assert f"--mount={mount}" in options
 
 
 def test_labels_say_all_that_is_known_of_a_container() -> None:

@@ -33,7 +33,7 @@ for file in "$root"/slots/*; do
 done
 
 for folder in "$root"/environments/*/; do
-    [ -d "$folder" ] || continue
+    [ -f "${folder}env" ] || continue
     folder=${folder%/}
     printf 'environment%s%s\n' "$tab" "${folder##*/}"
 done
