@@ -152,8 +152,7 @@ def run_options(project: str, container: Container, instance: Instance) -> tuple
     }
     # Of a file that is missing a --volume would make a folder, and start with that.
     mounts = [
-        f"--mount=type=bind,source={folder}/secrets/{name},"
-        f"target={SECRETS_FOLDER}/{name},readonly"
+        f"--mount=type=bind,source={folder}/secrets/{name},target={SECRETS_FOLDER}/{name},readonly"
         for name in container.secrets
     ]
     return (
