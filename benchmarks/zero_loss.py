@@ -9,6 +9,9 @@ nothing sent twice. Meanwhile it is changed again and again, in turn:
 * by Rondo: a deploy (another value in the environment), a rolling restart of every slot, a
   rollback, `--times` of each; and restarts under a closed loop of 64 connections that ask without a
   pause (`--saturated`);
+* as a control, six containers of the backend are started one after the other, asked for their
+  health and removed, while nobody is led to them: what starting costs those who visit this machine,
+  whoever does it;
 * `--others` times each by the ways of others, on the same servers and with the same image: stop,
   start, reload as in many an article, with and without waiting for the backend; what docker-rollout
   does behind nginx-proxy; what `docker compose up -d` does. The last two are not installed, their
@@ -30,6 +33,7 @@ import importlib.metadata
 import itertools
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import time
@@ -64,6 +68,7 @@ from _losses import (
     put,
     version_line,
 )
+from roll import Alone
 
 from rondo import source
 from rondo.deploy import templates_of
@@ -86,10 +91,12 @@ BEFORE, PAUSE = 8.0, 3.0
 CONNECTIONS = 64
 RONDO, SATURATED = "rondo", "saturated"
 DEPLOY, RESTART, ROLLBACK = "deploy", "restart", "rollback"
+CONTROL = "control"
 TITLES = {
     (RONDO, DEPLOY): "`fab deploy`",
     (RONDO, RESTART): "`fab restart`",
     (RONDO, ROLLBACK): "`fab rollback`",
+    (RONDO, CONTROL): "six such containers started and removed beside the site",
     (SATURATED, RESTART): f"`fab restart`, {CONNECTIONS} connections without a pause",
     **{(way.name, way.name): way.title for way in _ways.WAYS},
 }
@@ -152,6 +159,7 @@ class Bench:
             (DEPLOY, self._deploy),
             (RESTART, lambda: self._fab("restart")),
             (ROLLBACK, lambda: self._fab("rollback")),
+            (CONTROL, self._start_beside),
         ]
 
     def restart(self) -> list[Change]:
@@ -162,6 +170,11 @@ class Bench:
         """Deploy a new release, which costs no image: another value in the environment."""
         declare(self.site.folder, str(time.time_ns()))
         return self._fab("deploy")
+
+    def _start_beside(self) -> tuple[int, str]:
+        """Start what a restart starts of the backend, and switch nothing."""
+        Alone(self.site).start_each(0)
+        return 0, ""
 
     def _fab(self, *words: str) -> tuple[int, str]:
         ran = self.site.fab(*words, codes=range(256))
@@ -402,15 +415,23 @@ def _range(values: Iterable[float]) -> str:
 
 def targets(loads: Sequence[Load], wanted: Wanted) -> Iterator[str]:
     """Hold Rondo's paced rows against what is promised beside that nothing is lost."""
-    for row in rows(loads, wanted)[:3]:
+    *ours, control = rows(loads, wanted)[:4]
+    for row in ours:
         if row.pairs:
             slow = sum(each > TIMES_STEADY for each in row.ratios)
             yield (
                 f"{row.title}: longest gap {row.worst('gap') * 1000:.0f} ms "
                 f"[{verdict(row.worst('gap') * 1000, GAP * 1000, at_most=True)}]; p99 at most "
                 f"{TIMES_STEADY:g} times steady in {len(row.pairs) - slow} of {len(row.pairs)} "
-                f"[{'MISSED' if slow else 'ok'}]"
+                f"[{'MISSED' if slow else 'ok'}]{_beside_control(row, control)}"
             )
+
+
+def _beside_control(row: Row, control: Row) -> str:
+    """Hold p99 during a change against that while containers only start, load by load."""
+    started = {load.at: toll.p99 for load, toll in control.pairs}
+    ratios = [toll.p99 / started[load.at] for load, toll in row.pairs if load.at in started]
+    return f", {statistics.median(ratios):.2f} times that of the control" if ratios else ""
 
 
 def main() -> None:

@@ -137,7 +137,7 @@ def load(losses: ModuleType, rows: np.ndarray, marks: Sequence[Any]) -> Any:  # 
 
 
 def cycle(losses: ModuleType, rows: np.ndarray) -> Any:  # noqa: ANN401
-    kinds = ("deploy", "restart", "rollback")
+    kinds = ("deploy", "restart", "rollback", "control")
     marks = [losses.Mark(kind, BEGAN + at, BEGAN + at + 1) for at, kind in enumerate(kinds, 3)]
     return load(losses, rows, marks)
 
