@@ -12,6 +12,7 @@ from rondo.fab import ClusterTask, ProofTask, command
 NO_REVERT = "when something fails, leave the slots that have moved where they are"
 WAIT = "how long to wait for somebody else's change to end, like 5m"
 OUTAGE = "go on where a service is left without any slot on a server for a moment"
+PROVE = "load the site meanwhile, and fail if it does not hold"
 INVENTORY = "inventory to use: 'staging' for inventory.staging.yaml, or a path"
 
 
@@ -40,7 +41,7 @@ def plan(session, inventory="", json=False):
         "inventory": INVENTORY,
         "plan": "only show what would be done, like `fab plan`",
         "verbose": "show every line of the builds",
-        "prove": "load the site meanwhile, and fail if it does not hold",
+        "prove": "load the site meanwhile; fail and put all back if it does not hold",
         "no-revert": NO_REVERT,
         "wait": WAIT,
         "outage": OUTAGE,
@@ -51,10 +52,10 @@ def deploy(
     inventory="",
     plan=False,
     verbose=False,
+    outage=False,
     prove=False,
     no_revert=False,
     wait="",
-    outage=False,
 ):
     """Make the servers run what the inventory declares; a second run does nothing."""
     if plan:
@@ -70,7 +71,7 @@ def deploy(
         "inventory": INVENTORY,
         "service": "service or slot, like backend or backend-2; all of them without it",
         "plan": "only show what would be done",
-        "prove": "load the site meanwhile, and fail if it does not hold",
+        "prove": PROVE,
         "no-revert": NO_REVERT,
         "wait": WAIT,
         "outage": OUTAGE,
@@ -81,10 +82,10 @@ def restart(
     service="",
     inventory="",
     plan=False,
+    outage=False,
     prove=False,
     no_revert=False,
     wait="",
-    outage=False,
 ):
     """Replace every container by a fresh one of the release in force, slot by slot."""
     options = {"prove": prove, "no_revert": no_revert, "wait": wait, "outage": outage}
@@ -98,7 +99,7 @@ def restart(
         "inventory": INVENTORY,
         "release": "release of `fab history`, or a part of its name; without it the one before",
         "plan": "only show what would be done",
-        "prove": "load the site meanwhile, and fail if it does not hold",
+        "prove": PROVE,
         "no-revert": NO_REVERT,
         "wait": WAIT,
         "outage": OUTAGE,
@@ -109,10 +110,10 @@ def rollback(
     release="",
     inventory="",
     plan=False,
+    outage=False,
     prove=False,
     no_revert=False,
     wait="",
-    outage=False,
 ):
     """Make the servers run a release again that they have recorded; no source tree is needed."""
     options = {"prove": prove, "no_revert": no_revert, "wait": wait, "outage": outage}
@@ -183,7 +184,7 @@ def fill(session, server, inventory="", deadline=60):
         "site": "site of the inventory; all of them without it",
     },
 )
-def maintenance(session, state="", site="", inventory=""):
+def maintenance(session, state="", inventory="", site=""):
     """Close sites with a page of yours, or open them again: fab maintenance on."""
     return command("maintenance", "console_maintenance")(session, state=state, site=site)
 
@@ -268,7 +269,7 @@ def prove(
     keep_image=False,
     inventory="",
 ):
-    """Load the chosen servers' site like its users, and judge it: 0 PASS, 1 FAIL, 3 INVALID."""
+    """Load the servers' site like its users, and judge it: 0 PASS, 1 FAIL, 2 usage, 3 INVALID."""
     wish = {"versus": versus, "pairs": pairs, "connections": connections, "knee": knee}
     place = {"workers": workers, "processes": processes, "keep_image": keep_image}
     typed = {"duration": duration, "rate": rate}

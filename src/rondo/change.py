@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from rondo.apply import Applier
 from rondo.attendance import attended
 from rondo.audit import audited
 from rondo.course import Course, lasting, places, standing
-from rondo.errors import InputError, Interrupted, PreflightError, RondoError
+from rondo.errors import InputError, Interrupted, LockedError, PreflightError, RondoError
 from rondo.events import Event
 from rondo.gather import Material
 from rondo.interruption import Interruption
@@ -23,7 +24,7 @@ from rondo.tidying import tidy
 from rondo.units import seconds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from rondo.cluster import Locks
     from rondo.course import Failure
@@ -125,28 +126,58 @@ def refuse_outages(plan: Plan) -> None:
         raise PreflightError(f"not without an outage; nothing was touched:\n{lines}")
 
 
-def put_back(
-    change: Change, fleet: Fleet, before: Mapping[str, ServerState], emit: Emit
-) -> Outcome:
-    """Return the servers to an earlier state, after a change that was completed.
+def put_back(change: Change, fleet: Fleet, made: Outcome, emit: Emit) -> Outcome:
+    """Return the servers to what they served before a change that was completed.
 
-    Raises RondoError when that does not succeed everywhere.
+    Raises RondoError when that does not succeed everywhere, and when somebody has changed them
+    since, or does so now: that is not ours to undo.
     """
-    project, names = change.inventory.project, tuple(before)
+    project, names, wait = change.inventory.project, tuple(made.states), change.manner.wait
     with (
-        audited(fleet, names, project, f"putting back of {change.purpose}"),
+        audited(fleet, names, project, change.purpose),
         Interruption(emit) as interruption,
-        cluster.locked(
-            fleet, names, project, change.purpose, wait=change.manner.wait, emit=emit
-        ) as locks,
+        _locked_to_return(change, fleet, names, wait, emit) as locks,
     ):
-        attempt = _Attempt(change, fleet, before, _Hearing(emit), interruption, locks)
+        _refuse_overtaken(made, cluster.look(fleet, names, project)[0])
+        attempt = _Attempt(change, fleet, made.states, _Hearing(emit), interruption, locks)
         back = attempt.go_back()
         for note in sorted({*back.plan.notes} - {*hindrances(back.plan)}):
             emit(Event("note", note))
         if not back.sound:
             raise RondoError(back.told)
-    return Outcome(back.plan, before)
+    return Outcome(back.plan, made.states)
+
+
+@contextmanager
+def _locked_to_return(
+    change: Change, fleet: Fleet, names: Sequence[str], wait: float, emit: Emit
+) -> Iterator[Locks]:
+    """Hold the lock of the cluster; somebody else who has it keeps what is in force there."""
+    with ExitStack() as stack:
+        try:
+            locks = stack.enter_context(
+                cluster.locked(
+                    fleet, names, change.inventory.project, change.purpose, wait=wait, emit=emit
+                )
+            )
+        except LockedError as error:
+            raise RondoError(f"{str(error).partition(';')[0]}; {_NOT_BACK}") from None
+        yield locks
+
+
+def _refuse_overtaken(made: Outcome, now: Mapping[str, ServerState]) -> None:
+    release = made.plan.release
+    since = [name for name, state in now.items() if state.current != release]
+    if since:
+        raise RondoError(
+            f"{', '.join(since)}: release {release} is no longer in force, somebody has changed "
+            f"the cluster since; {_NOT_BACK}"
+        )
+
+
+_NOT_BACK = (
+    "nothing was put back. `fab history` shows what is in force, `fab rollback RELEASE` goes back"
+)
 
 
 class _Hearing:

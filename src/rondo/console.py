@@ -210,7 +210,7 @@ def run_deploy(  # noqa: PLR0913 - the command's options
         return _deploy(session, emit, manner, replace(loaded, inventory=inventory))
 
     if prove:
-        return make_proved(session, "deploy", make, screen, returns=manner.revert)
+        return make_proved(session, "deploy", make, screen, manner if manner.revert else None)
     make(loaded.inventory, fan_out(screen, journal(run_journal(loaded.root))))
     return EXIT_DONE
 
@@ -337,7 +337,7 @@ def run_logs(
 
 def run_exec(session: Session, *, service: str) -> int:
     """Run a command in the first running container of a service; return its exit code."""
-    states = cluster.observe(session.fleet, session.names, session.loaded.inventory.project)
+    states = _those_that_answer(session)
     name, container = looking.first_container(states, service)
     words = looking.exec_words(container, command_of(session), terminal=terminal.is_there())
     return session.fleet[name].interactive('exec "$@"', *words)
@@ -345,7 +345,7 @@ def run_exec(session: Session, *, service: str) -> int:
 
 def run_run(session: Session, *, service: str) -> int:
     """Run a command in a new container of a service; return its exit code."""
-    states = cluster.observe(session.fleet, session.names, session.loaded.inventory.project)
+    states = _those_that_answer(session)
     project = session.loaded.inventory.project
     name, state = next(iter(states.items()))
     container = replace(
@@ -357,6 +357,15 @@ def run_run(session: Session, *, service: str) -> int:
     instance = Instance(new_instance(), name, state.current)
     words = looking.run_words(project, container, instance, terminal=terminal.is_there())
     return session.fleet[name].interactive(changing("once"), *words)
+
+
+def _those_that_answer(session: Session) -> dict[str, ServerState]:
+    """Observe the servers, and warn of those that are gone: one that is there is enough."""
+    project = session.loaded.inventory.project
+    states, failure = cluster.look(session.fleet, session.names, project)
+    if failure:
+        session.ui.warn(str(failure))
+    return states
 
 
 def command_of(session: Session) -> tuple[str, ...]:

@@ -43,11 +43,14 @@ def _set(session: Session, state: str, sites: tuple[str, ...]) -> dict[str, tupl
 
 
 def _show(session: Session, sites: tuple[str, ...]) -> int:
-    states = cluster.observe(session.fleet, session.names, session.loaded.inventory.project)
+    project = session.loaded.inventory.project
+    states, failure = cluster.look(session.fleet, session.names, project)
     rows = [("server", "site", "")]
     for server, state in states.items():
         for site in sites:
             said = state.closed.get(site)
             rows.append((server, site, f"closed {said.strip()}" if said else "open"))
     session.ui.table(rows)
+    if failure:
+        raise failure
     return EXIT_DONE

@@ -57,7 +57,7 @@ def run_restart(  # noqa: PLR0913 - the command's options
 
     if prove:
         # There is nothing to put back: the release is the same.
-        return make_proved(session, "restart", make, Screen(session.ui), returns=False)
+        return make_proved(session, "restart", make, Screen(session.ui))
     make(session.loaded.inventory, _sink(session))
     return EXIT_DONE
 
@@ -87,21 +87,24 @@ def run_rollback(  # noqa: PLR0913 - the command's options
     outage: bool = False,
 ) -> int:
     """Make the servers run a recorded release again; by default the one before."""
+    inventory = session.loaded.inventory
     if plan:
-        inventory = session.loaded.inventory
-        made = operations.intend_rollback(inventory, session.fleet, session.names, release)
-        _show(session, made)
-        return EXIT_CHANGES if made else EXIT_DONE
+        intended = operations.intend_rollback(inventory, session.fleet, session.names, release)
+        _show(session, intended)
+        return EXIT_CHANGES if intended else EXIT_DONE
     with of_a_proof() if prove else nullcontext():
         manner = manner_of(no_revert=no_revert, wait=wait, outage=outage)
+        if prove:
+            # What is not possible is told before anything is loaded.
+            operations.intend_rollback(inventory, session.fleet, session.names, release)
 
     def make(inventory: Inventory, emit: Emit) -> Outcome:
         return _rollback(session, inventory, release, emit, manner)
 
     if prove:
-        screen = Screen(session.ui)
-        return make_proved(session, "rollback", make, screen, returns=manner.revert)
-    make(session.loaded.inventory, _sink(session))
+        # It stays, whatever is judged: what it was made to get rid of is worse.
+        return make_proved(session, "rollback", make, Screen(session.ui))
+    make(inventory, _sink(session))
     return EXIT_DONE
 
 

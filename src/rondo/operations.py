@@ -134,23 +134,29 @@ def rollback(  # noqa: PLR0913, PLR0917 - where, what and how
         return carry_out(change, fleet, chosen, redacted(emit, fleet.redact))
 
 
-def revert(
-    inventory: Inventory, fleet: Fleet, before: Mapping[str, ServerState], emit: Emit, reason: str
+def revert(  # noqa: PLR0913, PLR0917 - what, why and how
+    inventory: Inventory,
+    fleet: Fleet,
+    made: Outcome,
+    emit: Emit,
+    reason: str,
+    manner: Manner = USUAL,
 ) -> Outcome:
     """Put the servers back to what they served before a change that was completed.
 
-    `before` is the `states` of that change's Outcome. Raises RondoError, saying what stands where,
-    when not everything could be put back.
+    Raises RondoError, saying what stands where, when not everything could be put back, or when
+    somebody has changed the cluster since.
     """
     change = Change(
         inventory,
         "fab rollback",
         f"revert, as {reason}",
-        plan=lambda states: make_revert_plan(inventory.project, before, states),
+        plan=lambda states: make_revert_plan(inventory.project, made.states, states),
         material=lambda plan: recorded_material(inventory.project, plan),
+        manner=manner,
     )
     with blotted(fleet.redact):
-        return put_back(change, fleet, before, redacted(emit, fleet.redact))
+        return put_back(change, fleet, made, redacted(emit, fleet.redact))
 
 
 @dataclass(frozen=True, slots=True)

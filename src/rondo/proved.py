@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from rondo import operations
 from rondo.attendance import Ending
-from rondo.errors import EXIT_DONE
+from rondo.change import USUAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rondo.change import Outcome
+    from rondo.change import Manner, Outcome
     from rondo.events import Emit
     from rondo.inventory import Inventory
     from rondo.session import Session
@@ -22,13 +22,12 @@ def make_proved(
     command: str,
     make: Callable[[Inventory, Emit], Outcome],
     show: Emit,
-    *,
-    returns: bool,
+    returning: Manner | None = None,
 ) -> int:
     """Make a change under load; return 0 if it was made and the site held.
 
-    One whose proof fails `returns`: everything that it moved is put back. Raises RondoError of a
-    change that failed, or of a way back that did.
+    One whose proof fails is put back in the manner of `returning`, and stays without it. Raises
+    RondoError of a change that failed, or of a way back that did.
     """
     from rondo.proof.change import proving  # noqa: PLC0415 - half a second: only when needed
 
@@ -36,16 +35,16 @@ def make_proved(
     inventory = session.loaded.inventory
     ending = Ending(inventory, command, session.loaded.root)
 
-    def change(emit: Emit) -> int:
+    def change(emit: Emit) -> bool:
         outcome = make(ending.meanwhile, emit)
         if outcome.plan:
             made.append(outcome)
             ending.note(tuple(outcome.states), outcome.plan.release)
-        return EXIT_DONE
+        return bool(made)
 
     def back(emit: Emit, reason: str) -> bool:
         for outcome in made:
-            operations.revert(inventory, session.fleet, outcome.states, emit, reason)
+            operations.revert(inventory, session.fleet, outcome, emit, reason, returning or USUAL)
         return bool(made)
 
-    return proving(session, change, show, ending, back if returns else None)
+    return proving(session, change, show, ending, back if returning else None)

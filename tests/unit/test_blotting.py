@@ -10,10 +10,11 @@ from house import Simulation, deployed, inventory, release
 
 from rondo import cluster, looking, operations
 from rondo.blotting import Blotter
+from rondo.change import Outcome
 from rondo.errors import RemoteError
 from rondo.events import Event
 from rondo.fleet import Fleet, Result
-from rondo.plan import Policy, make_plan
+from rondo.plan import Plan, Policy, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +92,7 @@ def rollback(whole: Inventory, fleet: Fleet, emit: Emit) -> object:
 
 
 def revert(whole: Inventory, fleet: Fleet, emit: Emit) -> object:
-    return operations.revert(whole, fleet, {}, emit, "the proof failed")
+    return operations.revert(whole, fleet, Outcome(Plan("1", ()), {}), emit, "the proof failed")
 
 
 @pytest.mark.parametrize("command", [restart, rollback, revert])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from house import Simulation, bare, deployed, inventory, release
 
 from rondo import change, cluster
 from rondo.change import USUAL, Change, Manner
-from rondo.errors import AccessError, RemoteError, RondoError
+from rondo.errors import AccessError, LockedError, RemoteError, RondoError
 from rondo.fleet import Result
 from rondo.interruption import Interruption
 from rondo.plan import Policy, make_plan
@@ -196,3 +197,40 @@ def test_a_way_back_on_which_nothing_can_go_back_is_not_called_sound(
     assert (
         "Nothing was put back: web-1: nothing ran there before; it is left as it is; " in back.told
     )
+
+
+def made_then(monkeypatch: pytest.MonkeyPatch, now: dict[str, ServerState]) -> None:
+    """Put a deploy back whose servers are found like this under the lock."""
+    before = deployed(release())
+    made = change.Outcome(make_plan(release("2"), before, Policy()), before)
+    monkeypatch.setattr(change, "audited", lambda *_: nullcontext())
+    monkeypatch.setattr(cluster, "locked", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(cluster, "look", lambda *_: (now, None))
+    fleet: Any = Servers(release("2"), before)
+    returning = Change(NEWER, "fab rollback", "revert", plan=unused, material=unused)
+    change.put_back(returning, fleet, made, lambda _: None)
+
+
+def test_what_somebody_else_has_deployed_since_is_not_put_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(RondoError, match=r"^web-1, web-2: release \S+ is no longer in force, .*"):
+        made_then(monkeypatch, deployed(release("3")))
+
+
+def test_what_somebody_else_is_changing_is_not_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(change, "audited", lambda *_: nullcontext())
+
+    def refuse(*_: object, **__: object) -> Any:  # noqa: ANN401
+        raise LockedError("web-1: the cluster is being changed by ann; nothing was touched, try")
+
+    monkeypatch.setattr(cluster, "locked", refuse)
+    before = deployed(release())
+    made = change.Outcome(make_plan(release("2"), before, Policy()), before)
+    fleet: Any = Servers(release("2"), before)
+    returning = Change(NEWER, "fab rollback", "revert", plan=unused, material=unused)
+    with pytest.raises(
+        RondoError, match=r"changed by ann; nothing was put back\. `fab h"
+    ) as raised:
+        change.put_back(returning, fleet, made, lambda _: None)
+    assert raised.value.exit_code == RondoError.exit_code

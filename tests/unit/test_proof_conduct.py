@@ -183,7 +183,7 @@ class TestMarks:
     def test_a_change_that_fails_has_an_end_as_well(self) -> None:
         marks: list[Mark] = []
 
-        def fails(_: object) -> int:
+        def fails(_: object) -> bool:
             raise RemoteError("no")
 
         with pytest.raises(RemoteError):
@@ -195,11 +195,16 @@ class TestCourse:
     def test_an_end_after_the_change_says_that_it_is_in_force(self) -> None:
         course = Course()
         assert not course.told
-        assert course.go(lambda _: 0, lambda _: None) == 0
+        assert course.go(lambda _: True, lambda _: None)
         assert "done and in force" in course.told
 
+    def test_a_change_with_nothing_to_do_is_not_called_done(self) -> None:
+        course = Course()
+        course.go(lambda _: False, lambda _: None)
+        assert not course.told
+
     def test_a_change_that_failed_is_told_with_its_reason_even_if_nothing_is_judged(self) -> None:
-        def fails(_: object) -> int:
+        def fails(_: object) -> bool:
             raise RemoteError("web-1: no space left")
 
         course = Course()
@@ -208,7 +213,7 @@ class TestCourse:
         assert "had failed before: web-1: no space left" in course.told
 
     def test_a_change_that_was_interrupted_tells_that_itself(self) -> None:
-        def stops(_: object) -> int:
+        def stops(_: object) -> bool:
             raise Interrupted("interrupted; nothing was switched")
 
         course = Course()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from rondo import cluster
-from rondo.errors import EXIT_DONE, EXIT_FAILED, InputError, Interrupted, RondoError, of_a_proof
+from rondo.errors import EXIT_FAILED, InputError, Interrupted, RondoError, of_a_proof
 from rondo.events import Event, fan_out, journal, redacted
 from rondo.layout import Layout
 from rondo.proof import expect, nginxconf, telling
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from rondo.session import Session
     from rondo.state import ServerState
 
-Change = Callable[["Emit"], int]
-"""What is proved: it tells what it does, and returns an exit code."""
+Change = Callable[["Emit"], bool]
+"""What is proved: it tells what it does, and returns whether there was anything to do."""
 Return = Callable[["Emit", str], bool]
 """The way back from a change that is done, for a reason; tells whether there was one to go."""
 
@@ -96,7 +96,7 @@ def _proving(proof: _Proof, change: Change, emit: Emit, back: Return | None) -> 
         raise course.failure
     if verdict == EXIT_FAILED and back and back(emit, f"the proof {run.run} failed"):
         ui.warn("everything is back as it was before; what did not hold under load stands above")
-    elif verdict:
+    elif verdict and course.made:
         ui.warn("the change itself is done; what did not hold under load stands above")
     return verdict
 
@@ -149,27 +149,27 @@ def loadable(aim: Aim, states: Mapping[str, ServerState]) -> tuple[Aim, tuple[st
 class Course:
     """How far a change has come."""
 
-    code: int | None = None
-    """Its exit code, once it is done."""
+    made: bool | None = None
+    """Whether there was anything to do, once it is done."""
     failure: RondoError | None = None
     """Why it was not."""
 
-    def go(self, change: Change, emit: Emit) -> int:
+    def go(self, change: Change, emit: Emit) -> bool:
         """Make the change; a failure is kept until what the clients saw of it is told."""
         try:
-            self.code = change(emit)
+            self.made = change(emit)
         except Interrupted:
             raise
         except RondoError as error:
             self.failure = error
-        return self.code or EXIT_DONE
+        return bool(self.made)
 
     @property
     def told(self) -> str:
         """What is to be said of the change where its proof comes to no end."""
         if self.failure:
             return f"\nThe change itself had failed before: {self.failure}"
-        if self.code is None:
+        if not self.made:
             return ""
         return (
             "\nThe change itself is done and in force, only its proof is not: `inv prove` proves "
@@ -184,7 +184,7 @@ class Marks:
         self._project = project
         self._marks = marks
 
-    def around(self, change: Change, emit: Emit) -> int:
+    def around(self, change: Change, emit: Emit) -> bool:
         """Make a change between two marks."""
         self._marks.append(Mark(time.time(), "begin", "the change begins"))
         try:
