@@ -57,8 +57,11 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
     def __init__(self, target: Target, options: Options, jump: Connection | None = None) -> None:
         # Fabric turns attributes into settings; these are to be the object's own.
         self._set(target=target, options=options, opening=threading.Lock(), abandoned=False)
+        # Fabric writes a setting of each connection into its configuration, which is made anew
+        # then: another thread that reads a shared one meanwhile would not find what it needs.
+        config = options.config.clone()
         super().__init__(
-            target.host, user=target.user, port=target.port, config=options.config, gateway=jump
+            target.host, user=target.user, port=target.port, config=config, gateway=jump
         )
         configured = self.ssh_config.get("user") or target.usual_user or self.config.user
         self.user = target.user or configured
