@@ -21,11 +21,13 @@ alone() {
     fi
 }
 
-# Lines of container id and instance.
+# Lines of container id and instance. An engine that says nothing does not say that there are none.
 containers_of() { # PROJECT SLOT
     filters="{\"label\":[\"rondo.project=$1\",\"rondo.slot=$2\"]}"
-    curl --silent --fail --max-time 20 --unix-socket /var/run/docker.sock --get --data all=1 \
-        --data-urlencode "filters=$filters" http://docker/containers/json | sed 's/{"Id":"/\n&/g' |
+    listed=$(curl --silent --fail --max-time 20 --unix-socket /var/run/docker.sock --get --data all=1 \
+        --data-urlencode "filters=$filters" http://docker/containers/json) ||
+        fail 12 "the Docker Engine does not answer"
+    printf '%s\n' "$listed" | sed 's/{"Id":"/\n&/g' |
         sed -n -e 's/^{"Id":"\([0-9a-f]*\)".*"rondo\.instance":"\([^"]*\)".*/\1 \2/p' \
             -e t -e 's/^{"Id":"\([0-9a-f]*\)".*/\1 /p'
 }
@@ -64,7 +66,10 @@ remove_instance() { # CONTAINER-ID INSTANCE FOLDER-OF-SLOT GRACE
 
 # Leftovers of an interrupted change are whatever does not fill the slot.
 remove_others() { # PROJECT SLOT FOLDER KEPT-INSTANCE GRACE
-    containers_of "$1" "$2" | while read -r other its; do
+    # In a pipe its failure would be lost.
+    found=$(containers_of "$1" "$2") || exit "$?"
+    printf '%s\n' "$found" | while read -r other its; do
+        [ -n "$other" ] || continue
         [ -n "$4" ] && [ "$its" = "$4" ] && continue
         remove_instance "$other" "$its" "$3" "$5"
     done
@@ -316,7 +321,8 @@ fill() {
     if [ -n "$port" ]; then old=$(cat "$root/slots/$slot" 2>/dev/null || :); else old=$(link_instance "$folder" slot.sock); fi
     remove_others "$project" "$slot" "$folder" "$old" "$grace"
     prepare_slot
-    containers_of "$project" "$slot" | while read -r container its; do
+    found=$(containers_of "$project" "$slot")
+    printf '%s\n' "$found" | while read -r container its; do
         [ -z "$old" ] || [ "$its" != "$old" ] || keep_assets "$container" "$root"
     done
     if [ -n "$old" ]; then make_room; fi
