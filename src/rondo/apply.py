@@ -17,6 +17,7 @@ from rondo.errors import RemoteError
 from rondo.events import Emit, Event, Kind
 from rondo.layout import Layout
 from rondo.record import before, make_record
+from rondo.restore import certified_sites
 from rondo.scripts import changing
 
 if TYPE_CHECKING:
@@ -403,9 +404,11 @@ def _prune(applier: Applier, step: steps.Prune, remote: Remote) -> None:
     containers = (*server.containers, *(each.container for each in server.accessories))
     images = {container.image for container in containers}
     environments = set(server.environments)
+    certificates = set(applier.material.certificates)
     for record in kept:
         images |= set(_strings(record.get("images")))
         environments |= set(_strings(record.get("environments")))
+        certificates |= set(certified_sites(record))
     remote.run(
         changing("assets_prune", "prune", "prune_engine"),
         applier.project,
@@ -414,7 +417,7 @@ def _prune(applier: Applier, step: steps.Prune, remote: Remote) -> None:
         "\n".join(sorted(environments)),
         "\n".join(step.releases),
         "\n".join(sorted(applier.material.contexts)),
-        "\n".join(sorted(applier.material.certificates)),
+        "\n".join(sorted(certificates)),
         str(applier.build.cache or ""),
         "\n".join(sorted(_forgotten(state, step.releases))),
         step=step.title,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from rondo.errors import InputError, Interrupted, LockedError, PreflightError, R
 from rondo.events import Event
 from rondo.gather import Material
 from rondo.interruption import Interruption
+from rondo.plan import Plan
 from rondo.release import Recorded, Release
 from rondo.revert import hindrances, make_revert_plan
 from rondo.roll import pace_of
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from rondo.events import Emit
     from rondo.fleet import Fleet
     from rondo.inventory import Inventory
-    from rondo.plan import Plan
     from rondo.state import ServerState
 
 TOLD_AGAIN = 15
@@ -61,6 +61,13 @@ class Manner:
 
 
 USUAL = Manner()
+
+
+def typed(inventory: Inventory, names: Sequence[str], *words: str) -> str:
+    """Return what is typed to do something on these servers; nobody names all of them."""
+    every = {name for name, server in inventory.servers.items() if not server.edge}
+    chosen = () if every <= {*names} else ("-H", ",".join(names))
+    return " ".join(("fab", *chosen, *(word for word in words if word)))
 
 
 def manner_of(*, no_revert: bool = False, wait: str = "", outage: bool = False) -> Manner:
@@ -186,6 +193,7 @@ class _Hearing:
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
         self._said: dict[str, deque[str]] = {}
+        self._failed: dict[str, tuple[str, ...]] = {}
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
@@ -193,13 +201,16 @@ class _Hearing:
             self._said[event.server] = deque(maxlen=TOLD_AGAIN)
         elif event.kind == "line" and event.server in self._said:
             self._said[event.server].append(event.text)
+        elif event.kind == "failed":
+            # Other slots of the server may begin before this one is told of.
+            self._failed.setdefault(event.server, tuple(self._said.get(event.server, ())))
         self._emit(event)
 
     def last_lines(self, failures: Iterable[Failure]) -> str:
         """Return what the servers of failed steps said last, below one another."""
         servers = dict.fromkeys(failure.step.server for failure in failures)
         return "".join(
-            f"  {name} | {line}\n" for name in servers for line in self._said.get(name, ())
+            f"  {name} | {line}\n" for name in servers for line in self._failed.get(name, ())
         )
 
 
@@ -233,7 +244,9 @@ class _Attempt:
             raise Interrupted(f"interrupted\n{self._abrupt(course)}") from None
         except RondoError as error:
             told = self._answer(course)
-            tidy(course, went_back=self.change.manner.revert)
+            # What went wrong is told, however impatient somebody gets with what is swept up.
+            with suppress(RondoError, KeyboardInterrupt):
+                tidy(course, went_back=self.change.manner.revert)
             raise type(error)(f"{error}\n{told}") from None
 
     def _course(self, plan: Plan, material: Material, *, to_the_end: bool) -> Course:
@@ -275,9 +288,18 @@ class _Attempt:
         if course.begun:
             told += (
                 " A slot in hand is undone or finished by its server; "
-                f"`{self.change.command}` does what is left, `fab rollback` goes back"
+                f"`{self.change.command}` does what is left"
             )
+            # A restart has nothing to go back to: the release is the same.
+            if course.plan.release != self._former:
+                told += f", `fab rollback {self._former or 'RELEASE'}` goes back"
         return told
+
+    @property
+    def _former(self) -> str:
+        """The release that was in force before, if it was the same on every server."""
+        found = {state.current for state in self.before.values() if state.current}
+        return found.pop() if len(found) == 1 else ""
 
     def go_back(self, touched: Collection[str] | None = None, moved: str = "") -> _Back:
         """Put everything back that `moved`, as far as that is possible.
@@ -287,19 +309,30 @@ class _Attempt:
         """
         project = self.change.inventory.project
         names = tuple(name for name in self.before if touched is None or name in touched)
-        now, lost = cluster.settled(self.fleet, names, project)
+        try:
+            now, lost = cluster.settled(self.fleet, names, project)
+        except RondoError as error:
+            return _Back(Plan(self._former, ()), sound=False, told=self._not_asked(moved, error))
         plan = make_revert_plan(project, self.before, now, pace_of(self.change.inventory))
         hindered = hindrances(plan)
         if not plan and not lost:
             return _Back(plan, sound=not hindered, told=_nothing_back(hindered, moved))
-        self.emit(Event("phase", f"revert to {plan.release}"))
+        self.emit(Event("phase", f"revert to {plan.release or self._former}"))
         course = self._course(plan, recorded_material(project, plan), to_the_end=True)
         try:
             course.run()
         except (RondoError, KeyboardInterrupt) as error:
-            return _Back(plan, sound=False, told=_half_back(course, lost, error))
+            told = _half_back(course, lost, error, self._former)
+            return _Back(plan, sound=False, told=told)
         sound = not lost and not hindered
-        return _Back(plan, sound, told=_back(course) if sound else _half_back(course, lost, None))
+        told = _back(course) if sound else _half_back(course, lost, None, self._former)
+        return _Back(plan, sound, told)
+
+    def _not_asked(self, moved: str, error: RondoError) -> str:
+        return (
+            f"NOT put back: {error}\nMoved by then: {moved or 'nothing for sure'}. `fab status` "
+            f"shows what serves, `fab rollback {self._former or 'RELEASE'}` goes back everywhere."
+        )
 
 
 def _sentences(*parts: str) -> str:
@@ -321,7 +354,9 @@ def _back(course: Course) -> str:
     )
 
 
-def _half_back(course: Course, lost: Mapping[str, RondoError], error: BaseException | None) -> str:
+def _half_back(
+    course: Course, lost: Mapping[str, RondoError], error: BaseException | None, former: str
+) -> str:
     """Say exactly what stands where when a way back was not possible to its end."""
     lines = ["NOT everything could be put back; the cluster is mixed:"]
     if course.done:
@@ -334,6 +369,6 @@ def _half_back(course: Course, lost: Mapping[str, RondoError], error: BaseExcept
         lines += ["  because:", *(f"    {line}" for line in str(error).splitlines())]
     lines.append(
         f"`fab status` shows what serves; when the cause is mended, `fab rollback "
-        f"{course.plan.release}` goes back everywhere."
+        f"{former or course.plan.release or 'RELEASE'}` goes back everywhere."
     )
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -63,7 +64,10 @@ class Course:
     """Whether to do all that can be done, whatever fails and whoever asks for an end."""
     keep: Callable[[str], None] = lambda _: None
     """Called before each step: raises RondoError if its server is no longer ours to change."""
+    started: list[Step] = field(default_factory=list)
+    """Steps of any kind; those that are not done have failed or were broken off."""
     begun: list[Step] = field(default_factory=list)
+    """Those of them that change what visitors get."""
     _finished: list[Step] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -144,17 +148,22 @@ class Course:
             self._step(steps[0])
             return
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            list(pool.map(self._step, steps))
+            list(pool.map(self._step_unless_ended, steps))
+
+    def _step_unless_ended(self, step: Step) -> None:
+        if not self._ended:
+            self._step(step)
 
     def _step(self, step: Step) -> None:
         self.emit(Event("start", f"{step.title} ({step.reason})", step.server))
         began = time.monotonic()
         try:
             self._do(step)
-        except RondoError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, what moved has to go back
+            told = error if isinstance(error, RondoError) else _fault(step, error)
             seconds = time.monotonic() - began
-            self.emit(Event("failed", f"{step.title} failed\n{error}", step.server, seconds))
-            self._note(self.failures, Failure(step, error))
+            self.emit(Event("failed", f"{step.title} failed\n{told}", step.server, seconds))
+            self._note(self.failures, Failure(step, told))
         else:
             self._note(self._finished, step)
             self.emit(Event("done", step.title, step.server, time.monotonic() - began))
@@ -165,6 +174,7 @@ class Course:
 
     def _do(self, step: Step) -> None:
         self.keep(step.server)
+        self._note(self.started, step)
         if isinstance(step, CHANGING):
             self.interruption.guard()
             self._note(self.begun, step)
@@ -180,8 +190,15 @@ class Course:
 
     def _forget(self, step: Step) -> None:
         with self._lock:
-            if step in self.begun:
-                self.begun.remove(step)
+            for kept in (self.started, self.begun):
+                if step in kept:
+                    kept.remove(step)
+
+
+def _fault(step: Step, error: Exception) -> RondoError:
+    """Tell of an error that nobody foresaw; it ends the step like any other."""
+    trace = "".join(traceback.format_exception(error)).rstrip()
+    return RondoError(f"{step.server}: {step.title} failed by a fault of Rondo:\n{trace}")
 
 
 def together(errors: Iterable[RondoError]) -> RondoError:
@@ -192,11 +209,12 @@ def together(errors: Iterable[RondoError]) -> RondoError:
 
 def standing(course: Course) -> str:
     """Say which slots a plan that was cut short has moved, and which serve what they did."""
-    every = [step for step in course.plan.steps if isinstance(step, (FillSlot, StartWorker))]
+    every = [step for step in course.plan.steps if isinstance(step, CHANGING)]
     done = course.done
     moved = [step for step in every if step in done]
     doubtful = [step for step in every if step in course.begun and step not in done]
-    left = [step for step in every if step not in course.begun]
+    slots = [step for step in every if isinstance(step, (FillSlot, StartWorker))]
+    left = [step for step in slots if step not in course.begun]
     if not moved and not doubtful:
         return "Nothing was switched: every slot serves what it did before."
     parts = (
@@ -210,12 +228,14 @@ def standing(course: Course) -> str:
 def lasting(course: Course, before: Mapping[str, ServerState]) -> str:
     """Say what was done that no way back undoes; empty when nothing was.
 
-    What failed is told too: a release command may have done a part, an accessory may be gone.
+    What was only begun is told too: a release command may have done a part, an accessory may be
+    gone.
     """
-    failed = [failure.step for failure in course.failures]
+    done = course.done
+    begun = [step for step in course.started if step not in done]
     told = [
-        *(text for step in course.done for text in _lasting(step, before, "has run", "was")),
-        *(text for step in failed for text in _lasting(step, before, "was begun", "was to be")),
+        *(text for step in done for text in _lasting(step, before, "has run", "was")),
+        *(text for step in begun for text in _lasting(step, before, "was begun", "was to be")),
     ]
     return f"Not undone: {'; '.join(told)}." if told else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -47,10 +48,15 @@ def redacted(sink: Emit, redact: Callable[[str], str]) -> Emit:
 
 
 def fan_out(*sinks: Emit) -> Emit:
-    """Return a sink that passes each event on to all of these."""
+    """Return a sink that passes each event on to all of these.
+
+    One that cannot take it is passed over: nobody may be there to read, or no room to write, but
+    what only shows must not stop what acts.
+    """
 
     def emit(event: Event) -> None:
         for sink in sinks:
-            sink(event)
+            with suppress(OSError, ValueError):
+                sink(event)
 
     return emit

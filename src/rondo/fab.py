@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -164,9 +165,11 @@ class Executor(fabric.Executor):  # type: ignore[misc]  # Fabric has no types
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return Exit(code=EXIT_PIPE)
         code, message = _judged(error)
-        if code == EXIT_FAULT:
-            self.ui.error("".join(traceback.format_exception(error)).rstrip())
-        self.ui.error(message)
+        # The terminal may be gone; the code is told all the same.
+        with suppress(OSError, ValueError):
+            if code == EXIT_FAULT:
+                self.ui.error("".join(traceback.format_exception(error)).rstrip())
+            self.ui.error(message)
         return Exit(code=code)
 
 

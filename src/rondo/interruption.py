@@ -1,4 +1,7 @@
-"""Ctrl-C in the middle of a change: once to end soundly, twice to end at once."""
+"""Ctrl-C in the middle of a change: once to end soundly, twice to end at once.
+
+So does SIGTERM, by which CI and `timeout` end a command, and SIGHUP, when its terminal is gone.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,12 @@ if TYPE_CHECKING:
     from rondo.events import Emit
 
 ONCE = "Ctrl-C: what is in hand is finished first; press it again to stop at once"
+TOLD = "{name}: what is in hand is finished first; a second one stops at once"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """Takes Ctrl-C for as long as it is entered.
+    """Takes Ctrl-C, SIGTERM and SIGHUP for as long as it is entered.
 
     Until `guard` is called, which is when the first thing on a server changes, and at the second
     time, it is a KeyboardInterrupt as ever; in between it is a request that others look at.
@@ -45,15 +50,22 @@ class Interruption:
         # Signals go to the main thread alone; elsewhere there is nothing to take.
         self._mine = threading.current_thread() is threading.main_thread()
         if self._mine:
-            self._before = signal.signal(signal.SIGINT, self._pressed)
+            self._before = {
+                number: signal.signal(number, self._pressed)
+                for number in SIGNALS
+                # Under nohup a terminal may go.
+                if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN
+            }
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._mine:
-            signal.signal(signal.SIGINT, self._before)
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
-    def _pressed(self, _number: int, _frame: FrameType | None) -> None:
+    def _pressed(self, number: int, _frame: FrameType | None) -> None:
         if self.asked or not self._guarded:
             raise KeyboardInterrupt
         self._asked.set()
-        self._emit(Event("note", ONCE))
+        name = signal.Signals(number).name
+        self._emit(Event("note", ONCE if name == "SIGINT" else TOLD.format(name=name)))

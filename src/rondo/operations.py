@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from rondo import cluster
 from rondo.blotting import blotted
-from rondo.change import USUAL, Change, Manner, Outcome, carry_out, put_back, recorded_material
+from rondo.change import (
+    USUAL,
+    Change,
+    Manner,
+    Outcome,
+    carry_out,
+    put_back,
+    recorded_material,
+    typed,
+)
 from rondo.deploy import policy_of
 from rondo.difference import differences
 from rondo.errors import InputError
@@ -75,7 +84,7 @@ def restart(  # noqa: PLR0913, PLR0917 - where, what and how
     """
     change = Change(
         inventory,
-        "fab restart",
+        typed(inventory, serving(inventory, names), "restart", selection),
         f"restart of {selection or 'everything'}",
         plan=lambda states: restart_plan(inventory, states, selection),
         material=lambda plan: recorded_material(inventory.project, plan),
@@ -123,7 +132,7 @@ def rollback(  # noqa: PLR0913, PLR0917 - where, what and how
     identity = intended.release
     change = Change(
         inventory,
-        "fab rollback",
+        typed(inventory, chosen, "rollback", identity),
         f"rollback to {identity}",
         # Not once more "the one before": somebody may have gone there meanwhile.
         plan=lambda states: rollback_plan(inventory, states, identity),

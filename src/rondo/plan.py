@@ -261,7 +261,10 @@ def _needs_command(wanted: Container, state: ServerState) -> bool:
 
 
 def _kept(site: _Site, release: str, keep: int) -> tuple[str, ...]:
-    """Return the releases to keep: the new one, the one it takes over from, then the youngest."""
+    """Return the releases to keep: the new one, the one it takes over from, then the youngest.
+
+    The one that it takes over from is kept in any case: it is the way back.
+    """
     older = sorted(
         (name for name in site.state.records if name != release),
         key=lambda name: (
@@ -270,7 +273,7 @@ def _kept(site: _Site, release: str, keep: int) -> tuple[str, ...]:
         ),
         reverse=True,
     )
-    return (release, *older[: keep - 1])
+    return (release, *older[: max(1, keep - 1)])
 
 
 def _phase(name: str, order: Order, steps: Iterable[Step]) -> Phase:

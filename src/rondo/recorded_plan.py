@@ -17,6 +17,7 @@ from rondo.plan import (
 )
 from rondo.restore import (
     missing,
+    missing_certificates,
     moved_tags,
     recorded_release,
     refuse_lacking,
@@ -200,9 +201,15 @@ def make_rollback_plan(
 ) -> Plan:
     """Return the steps back to a recorded release; empty if all of it runs.
 
-    Raises PreflightError when a server has no record of it, or lacks an image or an environment.
+    Raises PreflightError when a server has no record of it, or lacks an image, an environment
+    or a certificate.
     """
     target = _target(project, states, identity)
+    refuse_missing(
+        each
+        for name, state in states.items()
+        for each in missing_certificates(name, state.records[identity], state)
+    )
     tags = _recovered_tags(target.release, dict.fromkeys(states, identity), states)
     phases = (
         _phase("images", Order.TOGETHER, tags),

@@ -146,6 +146,20 @@ def missing(
         yield Missing(server, f"the environment {environment}")
 
 
+def certified_sites(record: Record) -> tuple[str, ...]:
+    """Return the sites whose certificates the Nginx files of a recorded release name."""
+    server = record.get("server")
+    pairs = server.get("certificates", ()) if isinstance(server, Mapping) else ()
+    return tuple(str(site) for site, _ in pairs)
+
+
+def missing_certificates(server: str, record: Record, state: ServerState) -> Iterator[Missing]:
+    """Yield the certificates without which Nginx would refuse a recorded release's files."""
+    for site in certified_sites(record):
+        if site not in state.certificates:
+            yield Missing(server, f"the certificate of the site {site}")
+
+
 def refuse_missing(found: Iterable[Missing]) -> None:
     """Raise PreflightError naming all that is gone, if anything is."""
     lines = "\n".join(f"  {each}" for each in found)

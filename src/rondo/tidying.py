@@ -38,6 +38,9 @@ def _moved(course: Course) -> Iterator[FillSlot]:
 
 
 def _prunes(course: Course) -> Iterator[Prune]:
+    if not course.applier.material.release.servers:
+        # Made from records alone: what contexts and images are wanted now is not known here.
+        return
     for server in sorted({each.server for each in course.plan.steps if isinstance(each, LEAVING)}):
         records = tuple(course.applier.states[server].records)
         yield Prune(server, "nothing shall pile up", records)

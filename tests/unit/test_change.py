@@ -12,7 +12,9 @@ from house import Simulation, bare, deployed, inventory, release
 
 from rondo import change, cluster
 from rondo.change import USUAL, Change, Manner
-from rondo.errors import AccessError, LockedError, RemoteError, RondoError
+from rondo.course import Failure
+from rondo.errors import AccessError, Interrupted, LockedError, RemoteError, RondoError
+from rondo.events import Event, fan_out
 from rondo.fleet import Result
 from rondo.interruption import Interruption
 from rondo.plan import Policy, make_plan
@@ -22,7 +24,6 @@ from rondo.steps import BuildImage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from rondo.events import Event
     from rondo.release import Release
     from rondo.state import ServerState
     from rondo.steps import Step
@@ -234,3 +235,82 @@ def test_what_somebody_else_is_changing_is_not_put_back(monkeypatch: pytest.Monk
     ) as raised:
         change.put_back(returning, fleet, made, lambda _: None)
     assert raised.value.exit_code == RondoError.exit_code
+
+
+def test_an_end_while_the_servers_are_asked_tells_what_had_moved_and_where_to_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = deployed(release())
+    old = before["web-1"].current
+    servers = Servers(release("2"), before, "web-1 fill backend-2")
+    attempt = attempt_of(monkeypatch, servers, before)
+
+    def stop(*_: object) -> Any:  # noqa: ANN401
+        raise Interrupted("interrupted; the connections are closed")
+
+    monkeypatch.setattr(cluster, "settled", stop)
+    with pytest.raises(RemoteError) as raised:
+        attempt.make(make_plan(release("2"), before, Policy()))
+    told = str(raised.value)
+    assert "web-1 fill backend-2 failed" in told
+    assert "NOT put back: interrupted" in told
+    assert "Moved by then: web-1 frontend-1, backend-1." in told
+    assert f"`fab rollback {old}` goes back everywhere" in told
+
+
+def test_an_end_while_it_is_swept_up_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = deployed(release())
+    servers = Servers(release("2"), before, "web-1 fill backend-2")
+    attempt = attempt_of(monkeypatch, servers, before)
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(change, "tidy", stop)
+    with pytest.raises(RemoteError, match=r"fill backend-2 failed(?s:.*)serves as before"):
+        attempt.make(make_plan(release("2"), before, Policy()))
+
+
+def test_what_the_failed_container_said_is_told_though_another_slot_begins() -> None:
+    hearing = change._Hearing(lambda _: None)
+    for event in (
+        Event("start", "fill backend-1", "web-1"),
+        Event("line", "no such database", "web-1"),
+        Event("failed", "fill backend-1 failed", "web-1"),
+        Event("start", "fill backend-7", "web-1"),
+        Event("line", "started", "web-1"),
+    ):
+        hearing(event)
+    (fill,) = (
+        step
+        for step in make_plan(release("2"), deployed(release()), Policy()).steps
+        if (step.server, step.place) == ("web-1", "backend-1")
+    )
+    told = hearing.last_lines([Failure(fill, RemoteError("failed"))])
+    assert told == "  web-1 | no such database\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "words", "line"),
+    [
+        (("web-1", "web-2"), ("deploy",), "fab deploy"),
+        (("web-2",), ("rollback", "1.abc"), "fab -H web-2 rollback 1.abc"),
+        (("web-1", "web-2"), ("restart", ""), "fab restart"),
+    ],
+)
+def test_what_is_to_be_run_again_names_what_was_chosen(
+    names: tuple[str, ...], words: tuple[str, ...], line: str
+) -> None:
+    assert change.typed(inventory(), names, *words) == line
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "full"), UnicodeError()])
+def test_nobody_to_read_and_no_room_to_write_stop_no_change(error: Exception) -> None:
+    """`fab deploy | tee log`: Ctrl-C ends tee first."""
+    kept: list[Event] = []
+
+    def broken(_: Event) -> None:
+        raise error
+
+    fan_out(broken, kept.append)(Event("note", "here"))
+    assert [event.text for event in kept] == ["here"]

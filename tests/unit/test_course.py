@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from house import deployed, release
+from house import deployed, inventory, release
 
-from rondo.course import Course, standing
-from rondo.errors import Interrupted, LockedError, RemoteError
+from rondo.course import Course, lasting, standing
+from rondo.errors import Interrupted, LockedError, RemoteError, RondoError
 from rondo.fleet import Result
 from rondo.interruption import Interruption
 from rondo.plan import Plan, Policy, make_plan
+from rondo.roll import Pace
 from rondo.steps import BuildImage, FillSlot, RunReleaseCommand, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from rondo.events import Event
 
 
 class Servers:
@@ -157,3 +162,76 @@ def test_ctrl_c_twice_or_before_anything_changes_ends_at_once() -> None:
     guarded._pressed(2, None)
     with pytest.raises(KeyboardInterrupt):
         guarded._pressed(2, None)
+
+
+def test_a_first_sigterm_is_an_end_as_sound_as_ctrl_c() -> None:
+    """CI and `timeout` end commands by it."""
+    told: list[Event] = []
+    with Interruption(told.append) as interruption:
+        interruption.guard()
+        os.kill(os.getpid(), signal.SIGTERM)
+        interruption.wait(10)
+        assert interruption.asked
+        assert "SIGTERM: what is in hand is finished first" in told[0].text
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interruption(lambda _: None) as interruption:
+            interruption.guard()
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not interruption.asked
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_an_error_that_nobody_foresaw_ends_its_step_like_any_other() -> None:
+    def fault(step: Step) -> None:
+        if step.title == "fill backend-2":
+            raise ZeroDivisionError("by a fault")
+
+    way = course(rolling(), fault)
+    with pytest.raises(RondoError, match=r"by a fault of Rondo:(?s:.*)ZeroDivisionError"):
+        way.run()
+    assert [failure.step.title for failure in way.failures] == ["fill backend-2"]
+    assert "Undone, or finished by the server itself: web-1 backend-2." in standing(way)
+
+
+def test_of_many_slots_at_once_none_is_begun_after_a_failure() -> None:
+    wide = inventory(services={"backend": {"replicas": 12}})
+    before = deployed(release(declared=wide))
+    made = make_plan(release("2", wide), before, Policy(pace=Pace(parallel="100%")))
+    way = course(made, failing("web-1 fill backend-1"))
+    with pytest.raises(RemoteError):
+        way.run()
+    begun = {step.place for step in way.begun if isinstance(step, FillSlot)}
+    assert "backend-1" in begun
+    assert "backend-12" not in begun
+
+
+def test_a_site_file_that_moved_alone_is_told() -> None:
+    wanted = release("1", site_configs={"web-1": "site-2", "web-2": "site-2"})
+    before = deployed(release())
+    way = course(
+        make_plan(wanted, before, Policy()),
+        failing("web-2 install /etc/nginx/conf.d/rondo-shop.conf and reload Nginx"),
+    )
+    with pytest.raises(RemoteError):
+        way.run()
+    assert "Nothing was switched" not in standing(way)
+
+
+def test_a_release_command_that_was_broken_off_is_told() -> None:
+    def press(step: Step) -> None:
+        if isinstance(step, RunReleaseCommand):
+            raise KeyboardInterrupt
+
+    before = deployed(release())
+    way = course(make_plan(release("2"), before, Policy()), press)
+    with pytest.raises(KeyboardInterrupt):
+        way.run()
+    assert "the release command of backend was begun (web-1)" in lasting(way, before)
