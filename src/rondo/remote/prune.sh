@@ -9,13 +9,27 @@ root=$2
 share_transactions "$root"
 holds() { printf '%s\n' "$1" | grep -qxF "$2"; }
 
+# What containers use is kept though no release names it. An engine that does not answer, or not to
+# its end, knows of none.
+containers=$(container_api '/containers/json?all=1') || containers=
+case $containers in \[*) ;; *) fail 12 "the Docker Engine does not answer, so nothing was removed" ;; esac
+
+# Whether a container has a file of an environment: a bind mount names it where it is.
+mounted() { # ENVIRONMENT
+    case $containers in *"$root/environments/$1/"*) ;; *) return 1 ;; esac
+}
+
 docker image ls --format '{{.Repository}}:{{.Tag}}' --filter "label=rondo.project=$project" | while IFS= read -r image; do
     holds "$3" "$image" || docker image rm "$image" >/dev/null 2>&1 || :
 done
 for folder in "$root"/environments/*/; do
     [ -d "$folder" ] || continue
     folder=${folder%/}
-    holds "$4" "${folder##*/}" || rm -rf "$folder"
+    name=${folder##*/}
+    if holds "$4" "$name" || mounted "$name"; then continue; fi
+    # This file tells that the folder is whole.
+    rm -f "$folder/env"
+    rm -rf "$folder"
 done
 for folder in "$root"/releases/*/; do
     folder=${folder%/}
@@ -24,7 +38,11 @@ for folder in "$root"/releases/*/; do
 done
 for context in "$root"/contexts/*; do
     name=${context##*/}
-    holds "$6" "${name%.manifest}" || rm -rf "$context"
+    name=${name%.manifest}
+    if holds "$6" "$name"; then continue; fi
+    # The manifest tells that the folder is whole.
+    rm -f "$root/contexts/$name.manifest"
+    rm -rf "$root/contexts/$name"
 done
 for file in "$root"/tls/*; do
     name=${file##*/}
@@ -40,8 +58,6 @@ named() { # IMAGE ID
 # What was pulled has no label of ours, and may be somebody else's as well: it goes when no release
 # names it and no container, of whomever, was made of it.
 prune_pulled() {
-    containers=$(container_api '/containers/json?all=1')
-    case $containers in \[*) ;; *) return 0 ;; esac
     printf '%s\n' "$1" | cat - "$root/pulled" 2>/dev/null | sort -u | while IFS= read -r image; do
         identity=$(docker image inspect --format '{{.Id}}' "$image" 2>/dev/null) || continue
         case $containers in *"\"ImageID\":\"$identity\""*) used=yes ;; *) used= ;; esac

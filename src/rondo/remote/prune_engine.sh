@@ -7,8 +7,8 @@
 prune_sockets() { # PROJECT FOLDER
     exec 8>>"$2/lock.transaction"
     flock -n 8 || return 0
-    known=$(container_api "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22rondo.project%3D$1%22%5D%7D")
-    # An engine that does not answer knows of no container.
+    known=$(container_api "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22rondo.project%3D$1%22%5D%7D") || return 0
+    # An engine that does not answer, or not to its end, knows of no container.
     case $known in \[*) ;; *) return 0 ;; esac
     for folder in "$2"/sockets/*/*/; do
         folder=${folder%/}
