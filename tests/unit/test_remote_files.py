@@ -78,6 +78,49 @@ def test_an_environment_is_there_whole_though_the_client_is_killed_meanwhile(
     assert there(tmp_path / "shop") == files
 
 
+RENEWED = {"tls/shop.pem": b"new chain", "tls/shop.key": b"new key"}
+
+
+def spied(tools: Path, dying: int = 0) -> Path:
+    """Put tools there that note each call, and of which one kills all that runs, after its work."""
+    tools.mkdir()
+    noted = tools / "noted"
+    for tool in ("find", "mkdir", "mv", "rm", "sync"):
+        (tools / tool).write_text(
+            f"#!/bin/sh\necho {tool} >>{noted}\nnumber=$(wc -l <{noted})\n"
+            f'PATH={os.environ["PATH"]} {tool} "$@" || exit\n'
+            f'[ "$number" != {dying} ] || kill -s KILL 0\n'
+        )
+        (tools / tool).chmod(0o755)
+    return noted
+
+
+def test_key_and_certificate_match_wherever_the_server_kills_the_script(tmp_path: Path) -> None:
+    old = {"tls/shop.pem": b"chain", "tls/shop.key": b"key"}
+    seen = []
+    for number in range(1, 30):
+        root, tools = tmp_path / f"{number}/shop", tmp_path / f"{number}/tools"
+        assert receive(root, packed(old)) == 0
+        spied(tools, number)
+        ended = receive(root, packed(RENEWED), f"{tools}:") == 0
+        seen.append({name: (root / name).read_bytes() for name in old})
+        if ended:
+            break
+    assert ended, "it was tried at every tool"
+    assert [pair for pair in seen if pair not in (old, RENEWED)] == []
+    assert old in seen
+
+
+def test_nothing_waits_for_the_disk_between_the_first_file_put_in_place_and_the_last(
+    tmp_path: Path,
+) -> None:
+    noted = spied(tmp_path / "tools")
+    assert receive(tmp_path / "shop", packed({**ENVIRONMENT, **RENEWED}), f"{tmp_path}/tools:") == 0
+    called = [tool for tool in noted.read_text().split() if tool in {"mv", "sync"}]
+    assert called[0] == called[-1] == "sync"
+    assert set(called[1:-1]) == {"mv"}
+
+
 def test_an_environment_without_its_end_is_replaced_and_a_whole_one_is_left_alone(
     tmp_path: Path,
 ) -> None:

@@ -25,8 +25,10 @@ for folder in "$incoming"/environments/*/; do
     fi
     rm -rf "$folder"
 done
-(cd "$incoming" && find . -type f) | while IFS= read -r name; do
-    name=${name#./}
-    mkdir -p "$root/${name%/*}"
-    replace_file "$incoming/$name" "$root/$name"
+# The files of a folder at one stroke: with a key that is not its certificate's, Nginx does not start.
+# Their content is on the disk by now, so that nothing need be waited for in between.
+(cd "$incoming" && find . -type d) | while IFS= read -r folder; do
+    mkdir -p "$root/$folder"
+    find "$incoming/$folder" -maxdepth 1 -type f -exec mv -f -t "$root/$folder" {} +
 done
+sync -f "$root" 2>/dev/null || :
