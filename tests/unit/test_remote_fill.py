@@ -45,3 +45,78 @@ def test_an_engine_that_is_silent_is_not_one_without_containers(server: Server) 
     assert (done.returncode, done.stderr) == (12, "the Docker Engine does not answer\n")
     assert server.containers == {"aa": "old"}
     assert not server.done
+
+
+def test_a_slot_that_went_from_a_port_to_a_socket_keeps_its_new_container(server: Server) -> None:
+    """The file of the port is not left to tell of the container that was there."""
+    on_port(server)
+    with listening(server.folder / "new" / "app.sock"):
+        said = server.fill()
+    assert said[-1] == "code 0", said
+    assert not server.port_file.exists()
+    assert server.settle() == 0
+    assert server.containers == {"cc": "new"}
+
+
+def test_a_slot_that_went_from_a_socket_to_a_port_has_no_socket_left(server: Server) -> None:
+    on_socket(server)
+    said = server.fill("8000")
+    assert said[-1] == "code 0", said
+    assert server.port_file.read_text() == "new"
+    assert not server.link.is_symlink()
+    assert server.settle() == 0
+    assert server.containers == {"cc": "new"}
+
+
+@pytest.mark.parametrize("port", ["", "8000"], ids=["to a socket", "to a port"])
+def test_the_old_container_serves_until_the_new_one_is_healthy_on_the_other_way(
+    server: Server, port: str
+) -> None:
+    (on_socket if port else on_port)(server)
+    with listening(server.folder / "new" / "app.sock"):
+        said = server.fill(port)
+    assert said[-1] == "code 0", said
+    assert server.containers == {"cc": "new"}
+    started = next(at for at, line in enumerate(server.done) if line.startswith("run "))
+    assert started < server.done.index("stop aa")
+
+
+@pytest.mark.parametrize("port", ["", "8000"], ids=["to a socket", "to a port"])
+def test_a_failed_switch_to_the_other_way_leaves_the_slot_as_it_was(
+    server: Server, port: str
+) -> None:
+    (on_socket if port else on_port)(server)
+    # What became of the slot is still healthy, then not any more.
+    overrides = "stays_healthy() { reason=wrong; return 1; }\n"
+    with listening(server.folder / "new" / "app.sock"):
+        said = server.fill(port, overrides, min_healthy=1)
+    assert said[-2].startswith("wrong; the old container was not touched, the new one ")
+    assert said[-1] == "code 10"
+    assert server.containers["aa"] == "old"
+    assert server.link.is_symlink() == bool(port)
+    assert server.port_file.exists() == (not port)
+    assert server.settle() == 0
+    assert server.containers == {"aa": "old"}
+
+
+def test_a_file_that_an_earlier_version_left_behind_is_not_believed(server: Server) -> None:
+    on_socket(server, "serving")
+    server.port_file.write_text("long gone")
+    assert server.settle() == 0
+    assert server.containers == {"aa": "serving"}
+
+
+def test_what_may_be_all_that_serves_is_not_seen_off(server: Server) -> None:
+    server.has("aa", "serving")
+    server.port_file.write_text("long gone")
+    assert server.settle() == 0
+    assert server.containers == {"aa": "serving"}
+
+
+def test_on_the_same_port_the_old_container_goes_first(server: Server) -> None:
+    on_port(server)
+    said = server.fill("8000")
+    assert said[-1] == "code 0", said
+    started = next(at for at, line in enumerate(server.done) if line.startswith("run "))
+    assert started > server.done.index("remove aa")
+    assert server.containers == {"cc": "new"}

@@ -46,6 +46,19 @@ link_instance() { # SLOT-FOLDER LINK
     printf '%s' "${target%%/*}"
 }
 
+has_instance() { [ -n "$1" ] && printf '%s\n' "$there" | grep -q " $1\$"; }
+
+# What fills a slot now: the file of its port names it, or its link. A slot that went from one to the
+# other may have both, if that was interrupted: one of them names a container that is no more.
+find_old() { # PROJECT ROOT SLOT
+    there=$(containers_of "$1" "$3")
+    linked=$(link_instance "$2/sockets/$3" slot.sock)
+    old=$(cat "$2/slots/$3" 2>/dev/null || :)
+    on_port=$old
+    [ -n "$old" ] && { [ -z "$linked" ] || has_instance "$old"; } && return 0
+    old=$linked on_port=
+}
+
 # When its workers have gone, uWSGI's master sleeps for a second before it goes too, but not through a
 # signal. One that asks it again for what it is doing already does nothing else.
 wake_uwsgi() { # CONTAINER-ID
@@ -170,7 +183,11 @@ last_words() { # CONTAINER
 }
 
 undo() {
-    if [ -n "$old" ]; then ln -sfn "$old/app.sock" "$folder/candidate.sock"; else rm -f "$folder/candidate.sock"; fi
+    if [ -n "$old" ] && [ -z "$on_port" ]; then
+        ln -sfn "$old/app.sock" "$folder/candidate.sock"
+    else
+        rm -f "$folder/candidate.sock"
+    fi
     docker stop --time 1 "$name" >/dev/null 2>&1 || :
     say "log${tab}last lines of $name:"
     last_words "$name" | sed "s/^/log${tab}/" || :
@@ -181,7 +198,7 @@ undo() {
     fi
     rm -f "$answer"
     kept="the old container was not touched"
-    [ -z "$port" ] || [ -z "$old" ] || kept="the slot stays out of the rotation, the others serve"
+    [ -z "$out" ] || kept="the slot stays out of the rotation, the others serve"
     [ -z "$neighbour" ] || kept="$neighbour serves in its place"
     fail 10 "$reason; $kept, the new one ($name) is stopped and kept for a look"
 }
@@ -289,15 +306,15 @@ stays_healthy() {
 }
 
 switch_back() {
-    if [ -n "$port" ]; then
-        mark_port down
-        rm -f "$root/slots/$slot"
-    elif [ -n "$neighbour" ]; then
+    [ -z "$port" ] || mark_port down
+    if [ -n "$neighbour" ]; then
         with_links lend_slot "$instance"
-    elif [ -n "$old" ]; then
-        with_links move_slot "$instance" "$old"
+    elif [ -z "$old" ] || [ -n "$out" ]; then
+        rm -f "$root/slots/$slot" "$folder/slot.sock"
+    elif [ -n "$on_port" ]; then
+        hold_port "$old"
     else
-        rm -f "$folder/slot.sock"
+        hold_socket "$instance" "$old"
     fi
     say "event${tab}switched${tab}back"
     [ -n "$port" ] || drain_socket "$socket" "$drain"
@@ -313,16 +330,15 @@ fill() {
     shift 8
     healthy=$1 lane=$2
     shift 3
-    neighbour=
+    neighbour='' out=''
     alone
     folder=$sockets/$slot
     socket=$folder/$instance/app.sock
     answer=$(mktemp)
-    if [ -n "$port" ]; then old=$(cat "$root/slots/$slot" 2>/dev/null || :); else old=$(link_instance "$folder" slot.sock); fi
+    find_old "$project" "$root" "$slot"
     remove_others "$project" "$slot" "$folder" "$old" "$grace"
     prepare_slot
-    found=$(containers_of "$project" "$slot")
-    printf '%s\n' "$found" | while read -r container its; do
+    printf '%s\n' "$there" | while read -r container its; do
         [ -z "$old" ] || [ "$its" != "$old" ] || keep_assets "$container" "$root"
     done
     if [ -n "$old" ]; then make_room; fi
@@ -338,16 +354,26 @@ fill() {
     say "event${tab}switched${tab}$name"
     [ "$healthy" -eq 0 ] || stays_healthy || switch_back
     rm -f "$answer"
-    [ -z "$port" ] || return 0
-    [ -z "$old" ] || drain_socket "$folder/$old/app.sock" "$drain"
+    see_off
+}
+
+# What filled the slot before goes. On the same port it has gone already, and nobody settles a port.
+see_off() {
+    [ -z "$old" ] || [ -n "$on_port" ] || drain_socket "$folder/$old/app.sock" "$drain"
+    if [ -n "$port" ]; then
+        remove_others "$project" "$slot" "$folder" "$instance" "$grace"
+        return 0
+    fi
     say "event${tab}drained${tab}$slot"
     stop_behind
 }
 
 # A port cannot be shared by two containers, and in place there is no memory for two.
 make_room() {
-    if [ -n "$port" ]; then
-        mark_port down
+    if [ -n "$on_port" ]; then
+        [ -n "$port" ] || [ "$replace" = in_place ] || return 0
+        [ -z "$port" ] || mark_port down
+        out=yes
     elif [ "$replace" = in_place ]; then
         with_links lend_slot "$old"
         drain_socket "$folder/$old/app.sock" "$drain"
@@ -361,15 +387,26 @@ make_room() {
     chmod 0777 "$folder/$instance"
 }
 
-take_slot() {
-    if [ -z "$port" ]; then
-        with_links move_slot "$old" "$instance"
-        return 0
-    fi
+# What is left of a slot's other way of listening would be taken for what fills it.
+hold_port() { # INSTANCE
     mkdir -p "$root/slots"
-    printf '%s' "$instance" >"$root/slots/$slot.next"
+    printf '%s' "$1" >"$root/slots/$slot.next"
     replace_file "$root/slots/$slot.next" "$root/slots/$slot"
-    mark_port up
+    rm -f "$folder/slot.sock" "$folder/candidate.sock"
+}
+
+hold_socket() { # FROM-INSTANCE TO-INSTANCE
+    with_links move_slot "$1" "$2"
+    rm -f "$root/slots/$slot"
+}
+
+take_slot() {
+    if [ -n "$port" ]; then
+        hold_port "$instance"
+        mark_port up
+    else
+        hold_socket "$old" "$instance"
+    fi
 }
 
 # A worker has no traffic: the old one ends before the new one starts, so that no job runs twice.
@@ -411,8 +448,9 @@ settle() {
     flock -w 600 8 || fail 13 "a container does not stop; look at: docker ps"
     for slot; do
         folder=$root/sockets/$slot
-        if [ -f "$root/slots/$slot" ]; then kept=$(cat "$root/slots/$slot"); else kept=$(link_instance "$folder" slot.sock); fi
-        [ -z "$kept" ] || remove_others "$project" "$slot" "$folder" "$kept" "$grace"
+        find_old "$project" "$root" "$slot"
+        # Of a slot whose own container is gone, whatever runs may be all that serves.
+        if has_instance "$old"; then remove_others "$project" "$slot" "$folder" "$old" "$grace"; fi
     done
 }
 
