@@ -247,7 +247,7 @@ def observe_status(session: Session) -> tuple[list[ServerStatus], RondoError | N
 
 
 def run_status(session: Session, *, as_json: bool = False) -> int:
-    """Print what runs where; return 1 if anything is down or has drifted from the record.
+    """Print what runs where; return 1 if anything is down, drifted, or of another release.
 
     Raises the AccessError of servers that are gone, when the others are shown.
     """
@@ -257,9 +257,12 @@ def run_status(session: Session, *, as_json: bool = False) -> int:
         print(json.dumps(data, indent=2))  # noqa: T201 - the answer itself
     else:
         _print_status(session.ui, found)
+    mixed = len({each.release for each in found if each.release}) > 1
+    if mixed and not as_json:
+        session.ui.warn("the servers are not all of one release; `fab deploy` makes them so")
     if failure:
         raise failure
-    return EXIT_DONE if all(each.sound for each in found) else EXIT_FAILED
+    return EXIT_DONE if all(each.sound for each in found) and not mixed else EXIT_FAILED
 
 
 def _print_status(ui: Ui, found: Sequence[ServerStatus]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rondo import cluster
@@ -54,6 +54,12 @@ def serving(inventory: Inventory, names: Sequence[str]) -> tuple[str, ...]:
     return found
 
 
+def _with_edges(inventory: Inventory, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the chosen servers; raises InputError if none of them runs services."""
+    serve = serving(inventory, names)
+    return (*serve, *(name for name in names if name not in serve))
+
+
 def restart_plan(
     inventory: Inventory, states: Mapping[str, ServerState], selection: str = ""
 ) -> Plan:
@@ -95,16 +101,30 @@ def restart(  # noqa: PLR0913, PLR0917 - where, what and how
 
 
 def rollback_plan(inventory: Inventory, states: Mapping[str, ServerState], wanted: str) -> Plan:
-    """Return the steps back to a release, or to the one before the one in force."""
-    identity = find_release(states, wanted) if wanted else release_before(states)
-    return make_rollback_plan(inventory.project, states, identity, policy_of(inventory))
+    """Return the steps back to a release, or to the one before the one in force.
+
+    Which one that is, the servers say that run services; an edge goes along if it has recorded it.
+    """
+    serve = {name: state for name, state in states.items() if not inventory.servers[name].edge}
+    identity = find_release(serve, wanted) if wanted else release_before(serve)
+    able = {
+        name: state for name, state in states.items() if name in serve or identity in state.records
+    }
+    plan = make_rollback_plan(inventory.project, able, identity, policy_of(inventory))
+    left = (
+        f"{name}: it has no record of release {identity}, its Nginx stays as it is; `fab deploy` "
+        "of that release's source would set it right"
+        for name in states
+        if name not in able
+    )
+    return replace(plan, notes=(*plan.notes, *left))
 
 
 def intend_rollback(
     inventory: Inventory, fleet: Fleet, names: Sequence[str], wanted: str = ""
 ) -> Plan:
     """Find out what a rollback would do; changes nothing."""
-    states = cluster.observe(fleet, serving(inventory, names), inventory.project)
+    states = cluster.observe(fleet, _with_edges(inventory, names), inventory.project)
     return rollback_plan(inventory, states, wanted)
 
 
@@ -122,7 +142,7 @@ def rollback(  # noqa: PLR0913, PLR0917 - where, what and how
     log. Raises RondoError: PreflightError and InputError before anything is touched, RemoteError
     when a step failed.
     """
-    chosen = serving(inventory, names)
+    chosen = _with_edges(inventory, names)
     states = cluster.observe(fleet, chosen, inventory.project)
     intended = rollback_plan(inventory, states, wanted)
     if not intended:

@@ -108,6 +108,19 @@ def test_a_release_does_not_touch_an_edge(spread: Operator, site: Site, edge: Ma
     assert (edge.workers(), edge.run(f"sha256sum {SITE_FILE}")) == before
 
 
+def test_a_rollback_takes_the_edge_along(spread: Operator, site: Site, edge: Machine) -> None:
+    old, file = edge.current(), edge.run(f"cat {SITE_FILE}")
+    spread.declare({"sites": {"shop": {"body_size": "9m"}}})
+    spread.fab("deploy")
+    assert edge.current() != old
+    assert "client_max_body_size 9m" in edge.run(f"cat {SITE_FILE}")
+    spread.fab("rollback", old)
+    assert {each.current() for each in (edge, *spread.machines)} == {old}
+    assert edge.run(f"cat {SITE_FILE}") == file
+    assert answering(site) == {"web-1": 6, "web-2": 6}
+    assert spread.fab("status").code == 0
+
+
 def test_a_server_leaves_the_rotation_and_comes_back_without_a_lost_request(
     spread: Operator, site: Site, edge: Machine
 ) -> None:
