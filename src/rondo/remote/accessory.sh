@@ -17,15 +17,18 @@ shift 2
 
 ensure_network "$network" "$project"
 own_secrets "$image" "$environment"
-docker ps --all --quiet --filter "label=rondo.project=$project" --filter "label=rondo.slot=$accessory" |
-    while IFS= read -r old; do
-        docker stop --time 60 "$old" >/dev/null && docker rm "$old" >/dev/null
-    done
+# Two of them would write to the same volume: what cannot be told or removed ends this.
+old=$(docker ps --all --quiet --filter "label=rondo.project=$project" --filter "label=rondo.slot=$accessory")
+for container in $old; do
+    docker stop --time 60 "$container" >/dev/null
+    docker rm "$container" >/dev/null
+done
 docker run --detach --restart unless-stopped "$@" >/dev/null || fail 10 "docker run refused to start $name"
 
+# A command that never ends would hold the lock as long.
 is_ready() {
     [ "$words" -gt 0 ] || return 0
-    tr '\n' '\0' <"$ready" | xargs -0 docker exec "$name" >/dev/null 2>&1
+    tr '\n' '\0' <"$ready" | xargs -0 timeout -k 5 10 docker exec "$name" >/dev/null 2>&1
 }
 
 limit=$(($(uptime_seconds) + ${deadline%.*}))

@@ -38,8 +38,11 @@ connections() { # SOCKET
 # Mounted secrets belong to the container's user and stay 0400; the folder above is root's alone.
 own_secrets() { # IMAGE ENVIRONMENT-FOLDER
     [ -d "$2/secrets" ] || return 0
+    described=$(container_api "/images/$1/json") || described=
+    # No answer is not the answer that it is root's.
+    case $described in *'"Id"'*) ;; *) fail 12 "the Docker Engine did not tell of $1" ;; esac
     # The last one: what older builders kept of their last step comes before what the image says.
-    owner=$(container_api "/images/$1/json" | sed -n 's/.*"User":"\([^"]*\)".*/\1/p')
+    owner=$(printf '%s' "$described" | sed -n 's/.*"User":"\([^"]*\)".*/\1/p')
     case $owner in
         '') owner=0 ;;
         *[!0-9:]*) owner=$(docker run --rm --network none --entrypoint id "$1" -u) ;;
