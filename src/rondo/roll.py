@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby, zip_longest
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rondo.steps import FillSlot, Settle, Step
 
@@ -85,7 +85,7 @@ class Roll:
     batches: tuple[tuple[Step, ...], ...]
     """Steps that are done at the same time, in their order."""
     outages: tuple[str, ...] = ()
-    """What would leave a service without any slot on a server."""
+    """What would leave a service without any slot on a server, or out of Nginx's reach."""
 
 
 def make_roll(fills: Iterable[FillSlot], states: Mapping[str, ServerState], pace: Pace) -> Roll:
@@ -101,6 +101,8 @@ def make_roll(fills: Iterable[FillSlot], states: Mapping[str, ServerState], pace
             tuple(step for part in parts for step in part)
             for parts in zip_longest(*lines, fillvalue=())
         ]
+    for name, steps in by_server.items():
+        outages += _moves(steps, states[name])
     return Roll(tuple(rounds), tuple(outages))
 
 
@@ -145,6 +147,29 @@ def _outage(chunk: tuple[FillSlot, ...], service: str, total: int) -> str:
         f"{chunk[0].server}: {names} would leave none of the {total} of {service} serving, as "
         f"they are {why}; {remedy}, or bear it with --outage"
     )
+
+
+def _address(container: Mapping[str, object]) -> tuple[object, bool]:
+    """Return how Nginx asks what fills a slot: by which port, if any, and protocol."""
+    return container.get("port"), container.get("kind") == "uwsgi"
+
+
+def _moves(fills: Iterable[FillSlot], state: ServerState) -> Iterator[str]:
+    """Yield what Nginx would ask where it is no more, until its file comes after the roll."""
+    server: Any = state.record.get("server", {})
+    there = {
+        each["container"]["name"]: _address(each["container"]) for each in server.get("slots", ())
+    }
+    moved = {
+        (step.server, step.slot.container.service): None
+        for step in fills
+        if (address := _address(asdict(step.slot.container))) != there.get(step.slot.name, address)
+    }
+    for name, service in moved:
+        yield (
+            f"{name}: {service} changes its address or protocol, which Nginx learns only after "
+            "the roll; declare it under another name, or bear it with --outage"
+        )
 
 
 def settles(fills: Iterable[FillSlot]) -> Iterator[Settle]:
