@@ -120,6 +120,8 @@ def _send_files(applier: Applier, step: steps.SendFiles, remote: Remote) -> None
         step=step.title,
         stdin=pack(files),
         deadline=FILES_DEADLINE,
+        # Once all has arrived it is put in its place: a key without its certificate is no state.
+        survive=True,
     )
 
 

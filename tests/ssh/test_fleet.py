@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ from throwaway import USER, free_port, refusal, server_of
 from rondo.errors import AccessError, InputError, RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from throwaway import Project, Sshd
 
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
 def say(remote: Remote) -> str:
     """Let a server say something."""
     return remote.run('echo "$SSH_CONNECTION" | cut -d" " -f4', step="look").stdout.strip()
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 class TestEach:
@@ -54,6 +65,21 @@ class TestEach:
             began = time.monotonic()
             fleet.each(lambda remote: remote.run("sleep 1", step="wait"))
         assert time.monotonic() - began < 5
+
+    def test_a_connection_can_be_made_while_others_read_their_settings(
+        self, project: Project, eager_threads: None
+    ) -> None:
+        """Fabric writes one of each into its configuration, and empties that for a moment."""
+        for number in range(200):
+            project.servers[f"more-{number}"] = project.servers["web-1"]
+        with project.fleet() as fleet:
+            first = fleet.connection("web-1")
+            made = threading.Thread(
+                target=lambda: [fleet.connection(f"more-{number}") for number in range(200)]
+            )
+            made.start()
+            while made.is_alive():
+                assert first.authentication.strategy_class is None
 
     def test_64_connections_get_through_an_sshd_that_drops_handshakes(
         self, make_sshd: Callable[..., Sshd], make_project: Callable[..., Project]
