@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rondo.errors import RemoteError
+from rondo.errors import PreflightError, RemoteError
 from rondo.facts import Facts, parse_facts
 
 if TYPE_CHECKING:
@@ -139,16 +139,39 @@ class _Lines:
     def decoded(self, word: str) -> dict[str, str]:
         return {key: base64.b64decode(value).decode() for key, value in self.of(word).items()}
 
-    def docker(self, key: str) -> list[dict[str, object]]:
-        text = self.of("docker").get(key, "")
-        found = json.loads(text) if text else []
-        return found if isinstance(found, list) else []
+    def docker(self, key: str) -> list[dict[str, object]] | None:
+        """Return what the engine lists, or None where it gave no list."""
+        try:
+            found = json.loads(self.of("docker").get(key, ""))
+        except ValueError:
+            return None
+        return found if isinstance(found, list) else None
+
+
+def _listed(server: str, facts: Facts, lines: _Lines, key: str) -> list[dict[str, object]]:
+    found = lines.docker(key)
+    if found is None and _has_engine(facts):
+        said = lines.of("docker").get(key, "")
+        # Half a list would tell nobody why there is not more of it.
+        said = facts.docker_error or ("" if said.startswith("[") else said) or "no answer"
+        raise PreflightError(
+            f"{server}: its Docker Engine does not answer ({said[:200]}); on the server run: "
+            "systemctl restart docker, and see journalctl -u docker"
+        )
+    return found or []
+
+
+def _has_engine(facts: Facts) -> bool:
+    """Tell whether an engine can be asked: bootstrap may not have been here yet."""
+    installed = facts.docker_version is not None or facts.docker_error
+    return bool(installed) and "curl" not in facts.missing
 
 
 def parse(server: str, text: str) -> ServerState:
     """Return the state of a server from the observe script's output.
 
-    Raises RemoteError when the answer was cut short.
+    Raises RemoteError when the answer was cut short, and PreflightError when the Docker Engine did
+    not tell what runs: a server of which that is not known must not be read as an empty one.
     """
     lines = _Lines()
     for line in text.splitlines():
@@ -158,10 +181,11 @@ def parse(server: str, text: str) -> ServerState:
             f"{server}: the server's description of itself was cut short; "
             "run the command again, and `fab bootstrap` if it stays"
         )
+    facts = parse_facts(lines.facts)
     return ServerState(
-        facts=parse_facts(lines.facts),
-        containers=_containers(lines.docker("containers")),
-        images=dict(_images(lines.docker("images"))),
+        facts=facts,
+        containers=_containers(_listed(server, facts, lines, "containers")),
+        images=dict(_images(_listed(server, facts, lines, "images"))),
         slots=lines.of("slot"),
         environments=frozenset(lines.of("environment")),
         manifests=lines.of("manifest"),

@@ -5,15 +5,22 @@ from __future__ import annotations
 import base64
 import datetime
 import json
+import os
+import subprocess
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from house import deployed, release
 
-from rondo.errors import RemoteError
+from rondo.errors import PreflightError, RemoteError
 from rondo.layout import Layout
+from rondo.scripts import observing
 from rondo.state import ServerState, parse
 from rondo.status import Probe, parse_probes, probe_arguments, summarise
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 
@@ -76,6 +83,101 @@ def test_whole_answer_is_read() -> None:
 def test_answer_that_was_cut_short_is_refused() -> None:
     with pytest.raises(RemoteError, match=r"web-1: .* cut short"):
         parse("web-1", ANSWER.removesuffix("end"))
+
+
+VERSION = 'fact\tdocker_client\tyes\nfact\tdocker\t{"Version":"28.0"}\n'
+SILENT = "fact\tdocker_client\tyes\nfact\tdocker\tcurl: (7) Couldn't connect\n"
+
+
+def answering(key: str, said: str | None, facts: str) -> str:
+    """Give the answer of a server whose engine says that when it is asked so, or is not asked."""
+    lines = [line for line in ANSWER.splitlines() if not line.startswith(f"docker\t{key}\t")]
+    return facts + "\n".join(([] if said is None else [f"docker\t{key}\t{said}"]) + lines)
+
+
+@pytest.mark.parametrize("key", ["containers", "images"])
+@pytest.mark.parametrize(
+    ("said", "facts", "told"),
+    [
+        pytest.param("", VERSION, "no answer", id="nothing"),
+        pytest.param(None, VERSION, "no answer", id="not asked"),
+        pytest.param('{"message":"server error"}', VERSION, "server error", id="an error"),
+        pytest.param('[{"Id":"0123', VERSION, "no answer", id="half a list"),
+        pytest.param("", SILENT, "Couldn't connect", id="stopped"),
+    ],
+)
+def test_a_server_whose_engine_does_not_tell_what_runs_is_not_read_as_an_empty_one(
+    key: str, said: str | None, facts: str, told: str
+) -> None:
+    """The plan would start the database again, and everything else."""
+    with pytest.raises(PreflightError) as caught:
+        parse("web-1", answering(key, said, facts))
+    assert str(caught.value).startswith("web-1: its Docker Engine does not answer (")
+    assert told in str(caught.value)
+    assert "systemctl restart docker" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        pytest.param("", id="no Docker"),
+        pytest.param(f"{SILENT}fact\tmissing\tcurl\n", id="no curl"),
+    ],
+)
+def test_a_server_before_its_bootstrap_is_read_with_no_containers(facts: str) -> None:
+    state = parse("web-1", answering("containers", "", facts))
+    assert (state.containers, state.facts.hostname) == ((), "web-1")
+
+
+def test_what_an_engine_lists_is_read(tmp_path: Path) -> None:
+    """By the script that servers run."""
+    state = observed(tmp_path, IDLE)
+    assert state.containers == ()
+    assert state.images == {"sha256:1": "sha256:1", "shop:1": "sha256:1"}
+
+
+def test_an_engine_that_hangs_is_not_asked_again(tmp_path: Path) -> None:
+    with pytest.raises(PreflightError, match="does not answer"):
+        observed(
+            tmp_path, 'case $* in *version*) echo \'{"Version":"28.0"}\' ;; *) exit 28 ;; esac'
+        )
+    asked = (tmp_path / "asked").read_text()
+    assert "/containers/json" in asked
+    assert "/images/json" not in asked
+
+
+def test_a_file_that_nginx_did_not_take_is_not_read_as_installed(tmp_path: Path) -> None:
+    site = tmp_path / "shop.conf"
+    site.write_text("server {}")
+    assert observed(tmp_path, IDLE).files == {str(site): "server {}"}
+    (tmp_path / "shop.conf.taking").touch()
+    assert observed(tmp_path, IDLE).files == {}
+
+
+IDLE = """case $* in
+*version*) echo '{"Version":"28.0"}' ;;
+*containers*) echo '[]' ;;
+*images*) echo '[{"Id":"sha256:1","RepoTags":["shop:1"]}]' ;;
+esac"""
+
+
+def observed(folder: Path, curl: str) -> ServerState:
+    """Give what the script tells of this machine, whose engine answers so."""
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    for tool, text in (("docker", ":"), ("curl", f'echo "$*" >>{folder}/asked\n{curl}')):
+        (tools / tool).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / tool).chmod(0o755)
+    words = ("sh", "-c", observing(), "rondo", "shop", str(folder), str(folder / "shop.conf"))
+    done = subprocess.run(
+        words,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PATH": f"{tools}:{os.environ['PATH']}"},
+    )
+    return parse("web-1", done.stdout)
 
 
 def test_slot_belongs_to_the_instance_that_its_link_names() -> None:
