@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rondo import restore
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rondo.state import RunningContainer, ServerState
 
 PROBE_DEADLINE = 60.0
+
+ONCE = "once"
+"""Kind of a container in which somebody runs a command: it fills no slot."""
 
 # One stream of all containers, each line behind the slot it came from.
 LOGS = """
@@ -72,7 +75,7 @@ def log_arguments(
     containers: Sequence[RunningContainer], tail: int, flags: Sequence[str]
 ) -> tuple[str, ...]:
     """Return the words for the log script."""
-    words = [word for each in containers for word in (each.id, each.slot)]
+    words = [word for each in containers for word in (each.id, each.slot or each.name)]
     return (str(tail), " ".join(flags), *words)
 
 
@@ -112,7 +115,7 @@ def first_container(
     for name, state in states.items():
         for each in containers_of(state, service):
             filled = state.slots.get(each.slot)
-            if each.running and filled in (None, each.instance):
+            if each.running and each.kind != ONCE and filled in (None, each.instance):
                 return name, each
     raise InputError(f"no running container of {service!r} on {', '.join(states)}; see fab status")
 
@@ -138,6 +141,10 @@ def run_words(
     """Return the words for `once`: a new container of a service, gone when its command ends."""
     flags = ("--interactive", *(("--tty",) if terminal else ()))
     layout = Layout(project)
+    # Docker takes the last label of a name. By a slot's it would be removed with what fills that
+    # by whoever deploys meanwhile, or taken for the worker itself.
+    apart = ("--label=rondo.slot=", f"--label=rondo.kind={ONCE}")
+    container = replace(container, options=(*container.options, *apart))
     return (
         project,
         layout.network,
