@@ -120,3 +120,56 @@ def test_on_the_same_port_the_old_container_goes_first(server: Server) -> None:
     started = next(at for at, line in enumerate(server.done) if line.startswith("run "))
     assert started > server.done.index("remove aa")
     assert server.containers == {"cc": "new"}
+
+
+REFUSING = 'reload_nginx() { echo reload >>"$SERVER/done"; echo "no memory"; return 1; }'
+"""An Nginx that takes no reload."""
+
+
+def in_rotation(server: Server, mark: str = "") -> str:
+    """Let Nginx know the slot's port; return the text of its file."""
+    text = f"upstream backend {{\n    server 127.0.0.1:8000 max_fails=0{mark};\n}}\n"
+    server.site.write_text(text)
+    return text
+
+
+def test_a_container_that_nginx_still_sends_to_is_not_stopped(server: Server) -> None:
+    on_port(server)
+    text = in_rotation(server)
+    said = server.fill("8000", REFUSING)
+    assert said == [
+        "Nginx does not take a reload, so backend-1 cannot leave the rotation: no memory",
+        "code 11",
+    ]
+    assert server.containers == {"aa": "old"}
+    assert server.port_file.read_text() == "old"
+    assert server.site.read_text() == text
+    assert server.done == ["reload", "reload"]
+
+
+def test_a_slot_that_nginx_does_not_take_into_the_rotation_is_told(server: Server) -> None:
+    text = in_rotation(server)
+    in_rotation(server, " down")
+    said = server.fill("8000", REFUSING)
+    assert said[-2].startswith("Nginx does not take a reload, so backend-1, whose new container ")
+    assert said[-2].endswith(": no memory")
+    assert said[-1] == "code 11"
+    assert server.containers == {"cc": "new"}
+    assert server.site.read_text() == text, "the next reload takes it in"
+    assert list(server.path.glob("site.conf*")) == [server.site]
+
+
+def test_a_slot_on_a_port_leaves_the_rotation_and_comes_back(server: Server) -> None:
+    on_port(server)
+    text = in_rotation(server)
+    said = server.fill("8000")
+    assert said[-1] == "code 0", said
+    assert server.site.read_text() == text
+    assert [line.split()[0] for line in server.done] == [
+        "reload",
+        "stop",
+        "remove",
+        "run",
+        "reload",
+    ]
+    assert list(server.path.glob("site.conf*")) == [server.site]

@@ -203,6 +203,18 @@ undo() {
     fail 10 "$reason; $kept, the new one ($name) is stopped and kept for a look"
 }
 
+# Nothing stops while Nginx still sends to it. Who marks a slot up has no container but the new one.
+refuse_mark() { # DOWN-OR-UP
+    report=${report:-its workers stayed the same, see /var/log/nginx/error.log}
+    if [ "$1" = up ]; then
+        rm -f "$site.unmarked"
+        fail 11 "Nginx does not take a reload, so $slot, whose new container is healthy, stays out of the rotation until that is mended and you run: systemctl reload nginx: $report"
+    fi
+    replace_file "$site.unmarked" "$site"
+    reload_nginx >/dev/null || :
+    fail 11 "Nginx does not take a reload, so $slot cannot leave the rotation: $report"
+}
+
 # Ports of several slots stand in one file.
 mark_port() { # DOWN-OR-UP
     [ -f "$site" ] || return 0
@@ -213,9 +225,11 @@ mark_port() { # DOWN-OR-UP
         if [ "$1" = down ]; then
             sed -i "s/\(server 127\.0\.0\.1:$port\b[^;]*\);/\1 down;/" "$site.next"
         fi
+        cp -p "$site" "$site.unmarked"
         replace_file "$site.next" "$site"
         workers=$(nginx_workers)
-        reload_nginx || :
+        report=$(reload_nginx) || refuse_mark "$1"
+        rm -f "$site.unmarked"
         limit=$(($(uptime_seconds) + ${drain%.*}))
         for worker in $workers; do
             while kill -0 "$worker" 2>/dev/null && [ "$(uptime_seconds)" -lt "$limit" ]; do sleep 0.02; done
