@@ -173,3 +173,38 @@ def test_a_slot_on_a_port_leaves_the_rotation_and_comes_back(server: Server) -> 
         "reload",
     ]
     assert list(server.path.glob("site.conf*")) == [server.site]
+
+
+def notes(said: list[str]) -> list[str]:
+    return [line for line in said if line.startswith("note\t")]
+
+
+def test_a_socket_that_a_reboot_would_close_to_nginx_is_told_once(server: Server) -> None:
+    path = server.folder / "new" / "app.sock"
+    with listening(path, 0o755):
+        said = server.fill()
+        assert said[-1] == "code 0", said
+        assert path.stat().st_mode & 0o777 == 0o666
+    [note] = notes(said)
+    assert "the program of backend-1 made its socket with mode 0755, which keeps Nginx out" in note
+    assert "umask 0 or a chmod after its bind" in note
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o777])
+def test_a_socket_that_nginx_may_use_is_left_as_it_is(server: Server, mode: int) -> None:
+    path = server.folder / "new" / "app.sock"
+    with listening(path, mode):
+        said = server.fill()
+        assert path.stat().st_mode & 0o777 == mode
+    assert (said[-1], notes(said)) == ("code 0", [])
+
+
+def test_a_program_that_opens_its_socket_a_moment_later_has_nothing_to_mend(
+    server: Server,
+) -> None:
+    path = server.folder / "new" / "app.sock"
+    # It does so while it is asked for the first time.
+    overrides = f'ask_gate() {{ sleep 0.02; chmod 0666 "{path}"; echo 200; }}'
+    with listening(path, 0o755):
+        said = server.fill(overrides=overrides)
+    assert (said[-1], notes(said)) == ("code 0", [])

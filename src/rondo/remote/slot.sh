@@ -148,12 +148,27 @@ await_socket() {
     done
 }
 
+# Whoever may not write to a socket may not connect to it.
+admit_nginx() {
+    [ -S "$socket" ] || return 0
+    mode=$(stat -c %a "$socket")
+    case $mode in *[2367]) return 0 ;; esac
+    chmod 0666 "$socket"
+    barred=0$mode ours=$(stat -c %z "$socket")
+}
+
+# Nobody does it again after a crash or a reboot, unless the program itself did so since.
+tell_barred() {
+    [ -n "$barred" ] && [ "$(stat -c %z "$socket" 2>/dev/null)" = "$ours" ] || return 0
+    say "note${tab}the program of $slot made its socket with mode $barred, which keeps Nginx out, and it was opened for this time only: after a crash or reboot every request gets 502; make the program create it with mode 0666, by umask 0 or a chmod after its bind"
+}
+
 open_gate() {
-    right=0
+    right=0 barred='' ours=''
     limit=$(($(uptime_seconds) + ${deadline%.*}))
     [ -n "$port" ] || await_socket
     while [ "$right" -lt "$successes" ]; do
-        if [ -S "$socket" ]; then chmod 0666 "$socket"; fi
+        admit_nginx
         seen=$(ask_gate)
         if [ "$seen" = "$status" ]; then
             right=$((right + 1))
@@ -171,6 +186,7 @@ open_gate() {
         fi
         [ "$right" -ge "$successes" ] || sleep "$interval"
     done
+    tell_barred
 }
 
 # Why it ended stands before what it said when the engine started it again.
