@@ -208,3 +208,14 @@ def test_a_program_that_opens_its_socket_a_moment_later_has_nothing_to_mend(
     with listening(path, 0o755):
         said = server.fill(overrides=overrides)
     assert (said[-1], notes(said)) == ("code 0", [])
+
+
+@pytest.mark.parametrize("words", ["alone", "settle shop $root $grace backend-1"])
+def test_a_container_that_may_take_long_to_stop_is_waited_for_so_long(
+    server: Server, words: str
+) -> None:
+    flock = 'flock() { echo "flock $*" >>"$SERVER/done"; }'
+    given = f"root={server.root} slot=backend-1 grace=1800"
+    assert server.do(f"{given}\n{words}", flock).returncode == 0
+    assert server.done
+    assert all("-w 2400" in line for line in server.done), server.done

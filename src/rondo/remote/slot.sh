@@ -13,10 +13,10 @@
 # A transaction outlives the client that began it, and with it the client's lock of the cluster:
 # whoever takes that next waits until nobody shares lock.transaction any more. Transactions of
 # different slots may run side by side; each has its slot alone, also against what an earlier one
-# still stops in the background, which inherits both locks.
+# still stops in the background, which inherits both locks and may take all of its grace.
 alone() {
     exec 8>>"$root/lock.transaction" 7>>"$root/lock.slot.$slot"
-    if ! flock -s -w 600 8 || ! flock -w 600 7; then
+    if ! flock -s -w "$((grace + 600))" 8 || ! flock -w "$((grace + 600))" 7; then
         fail 13 "another change of $slot does not end; look at: ps -ef | grep rondo"
     fi
 }
@@ -92,7 +92,7 @@ remove_others() { # PROJECT SLOT FOLDER KEPT-INSTANCE GRACE
 # that no more of them are left than the server has room for.
 stop_behind() {
     exec 9>>"$root/lock.stopping.$lane"
-    flock -w 600 9 || :
+    flock -w "$((grace + 600))" 9 || :
     # With a redirection behind it, dash would keep our own output open under another number, and
     # whoever reads that would wait.
     (
@@ -475,7 +475,7 @@ settle() {
     project=$1 root=$2 grace=$3
     shift 3
     exec 8>>"$root/lock.transaction"
-    flock -w 600 8 || fail 13 "a container does not stop; look at: docker ps"
+    flock -w "$((grace + 600))" 8 || fail 13 "a container does not stop; look at: docker ps"
     for slot; do
         folder=$root/sockets/$slot
         find_old "$project" "$root" "$slot"
