@@ -219,3 +219,11 @@ def test_a_container_that_may_take_long_to_stop_is_waited_for_so_long(
     assert server.do(f"{given}\n{words}", flock).returncode == 0
     assert server.done
     assert all("-w 2400" in line for line in server.done), server.done
+
+
+def test_a_switch_is_on_disk_before_the_old_container_goes(server: Server) -> None:
+    on_socket(server)
+    with listening(server.folder / "new" / "app.sock"):
+        said = server.fill(overrides='sync() { echo "sync $*" >>"$SERVER/done"; }')
+    assert said[-1] == "code 0", said
+    assert server.done[1:] == [f"sync -f {server.folder}", "stop aa", "remove aa"]

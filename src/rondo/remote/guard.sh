@@ -40,11 +40,20 @@ supply() {
     end_group
 }
 
+# A supplier whose client sent all it had is gone, and its number may be another process's by now.
+is_ours() { # PROCESS
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    # Behind the name, which may hold anything: state, parent, group.
+    stat=${stat##*) }
+    stat=${stat#* * }
+    [ "${stat%% *}" = "$$" ]
+}
+
 run() {
     read -r supplier
     code=0
     sh -c "$script" rondo "$@" 3>&- 4>&- 5>&- || code=$?
-    kill -s KILL "$supplier" 2>/dev/null || :
+    if is_ours "$supplier"; then kill -s KILL "$supplier" 2>/dev/null || :; fi
     return "$code"
 }
 

@@ -97,6 +97,8 @@ stop_behind() {
     # whoever reads that would wait.
     (
         exec </dev/null >/dev/null 2>&1
+        # Or a crash could bring the old link back, and no container with it.
+        sync -f "$folder" || :
         remove_others "$project" "$slot" "$folder" "$instance" "$grace"
     ) &
 }
