@@ -114,13 +114,15 @@ class Server:
             env={"PATH": path, "SERVER": str(self.path), "NEW": "new", "TMPDIR": str(self.path)},
         )
 
-    def fill(self, port: str = "", overrides: str = "", min_healthy: int = 0) -> list[str]:
+    def fill(
+        self, port: str = "", overrides: str = "", *, how: str = "surge", min_healthy: int = 0
+    ) -> list[str]:
         """Have the slot filled with instance `new`; return what was said."""
         root = self.root
         given = (
             f"{root}/sockets backend-1 new shop-backend-1-new image {root}/environments/e '{port}' "
             f"root example.com /health 200 1 0.01 1 2 {self.path}/gate 1 0 {self.site} '' shop "
-            f"{root} backend surge {min_healthy} 0 -- image"
+            f"{root} backend {how} {min_healthy} 0 -- image"
         )
         done = self.do(f"fill {given}", f"keep_assets() {{ :; }}\n{overrides}")
         return [*done.stdout.splitlines(), *done.stderr.splitlines(), f"code {done.returncode}"]

@@ -99,6 +99,35 @@ def test_a_failed_switch_to_the_other_way_leaves_the_slot_as_it_was(
     assert server.containers == {"aa": "old"}
 
 
+def test_in_place_a_slot_leaves_its_port_though_no_neighbour_has_a_socket(server: Server) -> None:
+    """There is no memory for two, and none is asked over a socket yet."""
+    on_port(server)
+    with listening(server.folder / "new" / "app.sock"):
+        said = server.fill(how="in_place")
+    assert said[-1] == "code 0", said
+    started = next(at for at, line in enumerate(server.done) if line.startswith("run "))
+    assert started > server.done.index("remove aa")
+    assert str(server.link.readlink()) == "new/app.sock"
+    assert server.containers == {"cc": "new"}
+
+
+def test_in_place_a_neighbour_serves_while_the_slot_has_no_container(server: Server) -> None:
+    on_socket(server)
+    neighbour = server.folder.with_name("backend-2")
+    with (
+        listening(neighbour / "its" / "app.sock"),
+        listening(server.folder / "new" / "app.sock"),
+    ):
+        (neighbour / "slot.sock").symlink_to("its/app.sock")
+        # Asked when the new one is started.
+        asked = f'docker() {{ readlink "{server.link}" >>"$SERVER/done"; command docker "$@"; }}'
+        said = server.fill(overrides=asked, how="in_place")
+    assert said[-1] == "code 0", said
+    assert "../backend-2/its/app.sock" in server.done
+    assert str(server.link.readlink()) == "new/app.sock"
+    assert server.containers == {"cc": "new"}
+
+
 def test_a_file_that_an_earlier_version_left_behind_is_not_believed(server: Server) -> None:
     on_socket(server, "serving")
     server.port_file.write_text("long gone")
