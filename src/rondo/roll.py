@@ -112,20 +112,27 @@ def _rounds(
     """Return what one server does at once, one after the other."""
     found: list[tuple[Step, ...]] = []
     for service, group in groupby(fills, key=lambda step: step.slot.container.service):
-        total = _serving(state, service)
+        serving = _serving(state, service)
         steps = [_paced(step, pace) for step in group]
-        for chunk in _chunks(steps, pace.slots(service, total or len(steps))):
-            left = total - sum(map(is_out, chunk))
+        for chunk in _chunks(steps, pace.slots(service, len(serving) or len(steps))):
+            out = {step.slot.name for step in chunk if is_out(step)} & serving
+            left, total = len(serving - out), len(serving)
             found.append(tuple(_told(step, lane, left, total) for lane, step in enumerate(chunk)))
-            if total and left <= 0:
+            if out and not left:
                 outages.append(_outage(chunk, service, total))
+            # One that had crashed serves from now on.
+            serving |= {step.slot.name for step in chunk}
     return found
 
 
-def _serving(state: ServerState, service: str) -> int:
-    """Count the slots of a service that serve on a server."""
-    filled = (state.in_slot(slot) for slot in state.slots)
-    return sum(each is not None and each.service == service and each.running for each in filled)
+def _serving(state: ServerState, service: str) -> set[str]:
+    """Return the slots of a service that serve on a server."""
+    filled = {slot: state.in_slot(slot) for slot in state.slots}
+    return {
+        slot
+        for slot, each in filled.items()
+        if each is not None and each.service == service and each.running
+    }
 
 
 def _paced(step: FillSlot, pace: Pace) -> FillSlot:
@@ -141,11 +148,14 @@ def _told(step: FillSlot, lane: int, left: int, total: int) -> FillSlot:
 
 def _outage(chunk: tuple[FillSlot, ...], service: str, total: int) -> str:
     names = ", ".join(step.slot.name for step in chunk)
-    why = "replaced in place" if chunk[0].in_place else "on a TCP port"
+    in_place = chunk[0].in_place
+    why = "replaced in place" if in_place else "on a TCP port"
     remedy = "let fewer move at once (`parallel`)" if len(chunk) > 1 else "give it more `replicas`"
+    # In place a slot is lent to a neighbour that serves, so that there has to be one.
+    last = "replace it by surge (`replace: surge`)" if in_place else "bear it with --outage"
     return (
         f"{chunk[0].server}: {names} would leave none of the {total} of {service} serving, as "
-        f"they are {why}; {remedy}, or bear it with --outage"
+        f"they are {why}; {remedy}, or {last}"
     )
 
 

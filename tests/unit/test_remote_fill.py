@@ -255,4 +255,4 @@ def test_a_switch_is_on_disk_before_the_old_container_goes(server: Server) -> No
     with listening(server.folder / "new" / "app.sock"):
         said = server.fill(overrides='sync() { echo "sync $*" >>"$SERVER/done"; }')
     assert said[-1] == "code 0", said
-    assert server.done[1:] == [f"sync -f {server.folder}", "stop aa", "remove aa"]
+    assert server.done[1:] == [f"sync {server.folder}", "stop aa", "remove aa"]

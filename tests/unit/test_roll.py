@@ -98,8 +98,27 @@ def test_a_batch_that_leaves_nothing_serving_is_refused_with_the_way_out() -> No
     told = str(raised.value)
     assert "web-1: backend-1, backend-2, backend-3 would leave none of the 3 of backend" in told
     assert "`parallel`" in told
-    assert "--outage" in told
+    assert "`replace: surge`" in told, "in place there would be nobody to lend the slot to"
     refuse_outages(restart(Pace(parallel="100%")))
+
+
+@pytest.mark.parametrize("listen", ["socket", "tcp"])
+def test_a_slot_that_has_crashed_can_be_filled_though_only_one_other_serves(listen: str) -> None:
+    declared = inventory(services={"backend": {"listen": listen, "replicas": 2}})
+    states = deployed(release(declared=declared))
+    for name, state in states.items():
+        there = tuple(
+            replace(each, state="exited") if each.slot == "backend-1" else each
+            for each in state.containers
+        )
+        states[name] = replace(state, containers=there)
+    policy = Policy(pace=Pace(in_place=frozenset({"backend"})))
+    made = make_restart_plan("shop", states, "backend", policy)
+    refuse_outages(made)
+    fills = [step for step in made.steps if isinstance(step, steps.FillSlot)]
+    first, second = (step.reason for step in fills if step.server == "web-1")
+    assert first.endswith("; 1 of 1 serve meanwhile")
+    assert second.endswith("; 1 of 2 serve meanwhile")
 
 
 def test_the_only_slot_on_a_tcp_port_cannot_move_without_an_outage() -> None:

@@ -98,7 +98,7 @@ stop_behind() {
     (
         exec </dev/null >/dev/null 2>&1
         # Or a crash could bring the old link back, and no container with it.
-        sync -f "$folder" || :
+        sync "$folder" || :
         remove_others "$project" "$slot" "$folder" "$instance" "$grace"
     ) &
 }
