@@ -33,6 +33,8 @@ PULL_DEADLINE = 1800.0
 RELOAD_DEADLINE = 60.0
 # Beyond the waits that a script bounds itself: starting and stopping containers on a busy server.
 MARGIN = 120.0
+# What a script waits for another transaction of the same slot, beyond what a container may take.
+OTHERS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +310,7 @@ def _start_worker(applier: Applier, step: steps.StartWorker, remote: Remote) -> 
         "--",
         *run_options(applier.project, container, instance),
         step=step.title,
-        deadline=step.worker.stop_grace + MARGIN,
+        deadline=step.worker.stop_grace + OTHERS + MARGIN,
         on_line=applier.events(remote),
         survive=True,
     )
@@ -339,7 +341,7 @@ def _settle(applier: Applier, step: steps.Settle, remote: Remote) -> None:
         str(round(step.stop_grace)),
         *step.slots,
         step=step.title,
-        deadline=step.stop_grace + MARGIN,
+        deadline=step.stop_grace + OTHERS + MARGIN,
         survive=True,
     )
 

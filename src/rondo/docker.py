@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rondo.layout import Layout
 from rondo.secrets import SECRETS_FOLDER
@@ -119,6 +119,10 @@ def accessory_options(inventory: Inventory, name: str) -> tuple[str, ...]:
     if address and accessory.port:
         options.append(f"--publish={address}:{accessory.port}:{accessory.port}")
     return tuple(options)
+
+
+ONCE: Final = "once"
+"""Kind of a container in which somebody runs a command: it fills no slot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rondo import restore
 from rondo.cluster import everywhere
-from rondo.docker import Container, Instance, container_name, run_options
+from rondo.docker import ONCE, Container, Instance, container_name, run_options
 from rondo.errors import InputError
 from rondo.layout import Layout
 from rondo.scripts import changing
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from rondo.state import RunningContainer, ServerState
 
 PROBE_DEADLINE = 60.0
-
-ONCE = "once"
-"""Kind of a container in which somebody runs a command: it fills no slot."""
 
 # One stream of all containers, each line behind the slot it came from.
 LOGS = """

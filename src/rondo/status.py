@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rondo.docker import digest
+from rondo.docker import ONCE, digest
 from rondo.marks import unmarked
 from rondo.state import RunningContainer, ServerState, text_digest
 
@@ -201,7 +201,9 @@ def _drift(state: ServerState, wanted: Sequence[Expected]) -> Iterator[str]:
     yield from (text for each in wanted if (text := _container_drift(each, _find(state, each))))
     names = {each.name for each in wanted}
     for container in state.containers:
-        if container.running and container.slot not in names and container.kind != "accessory":
+        if container.kind in {"accessory", ONCE}:
+            continue
+        if container.running and container.slot not in names:
             yield f"{container.name}: runs though the record does not name it"
     for path, recorded in _configs(state):
         there = state.files.get(path)

@@ -9,9 +9,8 @@ import pytest
 from house import deployed, inventory, release, running
 
 from rondo import looking
-from rondo.docker import Container, Instance
+from rondo.docker import ONCE, Container, Instance
 from rondo.errors import InputError
-from rondo.looking import ONCE
 from rondo.plan import Policy, make_plan
 
 if TYPE_CHECKING:

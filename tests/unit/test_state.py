@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from house import deployed, release
 
+from rondo.docker import ONCE
 from rondo.errors import PreflightError, RemoteError
 from rondo.layout import Layout
 from rondo.scripts import observing
@@ -235,6 +236,8 @@ def test_drift_names_what_differs_from_the_record() -> None:
     assert drifted(state, containers=(*state.containers, stranger)) == (
         "shop-old-1-x: runs though the record does not name it",
     )
+    at_work = replace(stranger, slot="", kind=ONCE)
+    assert drifted(state, containers=(*state.containers, at_work)) == (), "somebody's `fab run`"
 
 
 def test_engine_that_does_not_answer_is_told_instead_of_its_containers() -> None:
