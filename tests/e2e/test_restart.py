@@ -100,7 +100,7 @@ def test_ctrl_c_finishes_the_slot_in_hand_frees_the_lock_and_says_where_things_s
         out, err = child.communicate(timeout=120)
     assert child.returncode == 130, out + err
     assert "what is in hand is finished first" in err
-    assert "serves" in err
+    assert "Fresh containers of the same release serve in web-" in err
     assert watch.wrong == []
     moved, untouched = fresh(shop, before)
     assert "backend-1" in moved
