@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from rondo.errors import AccessError, Interrupted, RondoError
+from rondo.errors import AccessError, FaultError, Interrupted, RondoError
 from rondo.events import Emit, Event
 from rondo.plan import Order, Phase, Plan
 from rondo.steps import (
@@ -198,7 +198,7 @@ class Course:
 def _fault(step: Step, error: Exception) -> RondoError:
     """Tell of an error that nobody foresaw; it ends the step like any other."""
     trace = "".join(traceback.format_exception(error)).rstrip()
-    return RondoError(f"{step.server}: {step.title} failed by a fault of Rondo:\n{trace}")
+    return FaultError(f"{step.server}: {step.title} failed by a fault of Rondo:\n{trace}")
 
 
 def together(errors: Iterable[RondoError]) -> RondoError:

@@ -8,6 +8,7 @@ RondoError                 1   a step failed; what was serving still serves
 ├── LockedError            6   somebody else is changing the cluster
 ├── RemoteError            1   a command on a server failed
 │   └── DeadlineError      1   a command on a server took longer than it may
+├── FaultError            70   a fault of Rondo, in a step; what had moved went back
 └── Interrupted          130   Ctrl-C; the state is sound and was told
 
 Exit code 0 means done, or nothing to do; 2 means that `fab plan` found something to do.
@@ -24,12 +25,19 @@ if TYPE_CHECKING:
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_CHANGES = 2
+EXIT_FAULT = 70
 
 
 class RondoError(Exception):
     """A failure told in one sentence: where, what was tried, what to do next."""
 
     exit_code: ClassVar[int] = EXIT_FAILED
+
+
+class FaultError(RondoError):
+    """An error in a step that nobody foresaw; it ends the step like any other, with its trace."""
+
+    exit_code = EXIT_FAULT
 
 
 class InputError(RondoError):

@@ -18,7 +18,7 @@ import fabric
 from invoke.exceptions import Exit, UnexpectedExit
 from invoke.tasks import Call
 
-from rondo.errors import EXIT_FAILED, InputError, Interrupted, RondoError
+from rondo.errors import EXIT_FAILED, EXIT_FAULT, InputError, Interrupted, RondoError
 from rondo.positional import ProofWordTask, WordTask
 from rondo.session import Run, Session
 from rondo.target import Flags
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ClusterTask", "Executor", "ProofTask", "Session", "command"]
 
-EXIT_FAULT: Final = 70
 EXIT_PIPE: Final = 141
 _VARIABLE: Final = "RONDO_INVENTORY"
 
@@ -167,7 +166,7 @@ class Executor(fabric.Executor):  # type: ignore[misc]  # Fabric has no types
         code, message = _judged(error)
         # The terminal may be gone; the code is told all the same.
         with suppress(OSError, ValueError):
-            if code == EXIT_FAULT:
+            if code == EXIT_FAULT and not isinstance(error, RondoError):
                 self.ui.error("".join(traceback.format_exception(error)).rstrip())
             self.ui.error(message)
         return Exit(code=code)

@@ -10,7 +10,7 @@ import pytest
 from house import deployed, inventory, release
 
 from rondo.course import Course, lasting, standing
-from rondo.errors import Interrupted, LockedError, RemoteError, RondoError
+from rondo.errors import FaultError, Interrupted, LockedError, RemoteError
 from rondo.fleet import Result
 from rondo.interruption import Interruption
 from rondo.plan import Plan, Policy, make_plan
@@ -195,7 +195,7 @@ def test_an_error_that_nobody_foresaw_ends_its_step_like_any_other() -> None:
             raise ZeroDivisionError("by a fault")
 
     way = course(rolling(), fault)
-    with pytest.raises(RondoError, match=r"by a fault of Rondo:(?s:.*)ZeroDivisionError"):
+    with pytest.raises(FaultError, match=r"by a fault of Rondo:(?s:.*)ZeroDivisionError"):
         way.run()
     assert [failure.step.title for failure in way.failures] == ["fill backend-2"]
     assert "Undone, or finished by the server itself: web-1 backend-2." in standing(way)
