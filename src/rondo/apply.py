@@ -33,7 +33,7 @@ PULL_DEADLINE = 1800.0
 RELOAD_DEADLINE = 60.0
 # Beyond the waits that a script bounds itself: starting and stopping containers on a busy server.
 MARGIN = 120.0
-# What a script waits for another transaction of the same slot, beyond what a container may take.
+# What `settle` waits for transactions that still stop something, beyond what a container may take.
 OTHERS = 600.0
 
 
@@ -310,7 +310,7 @@ def _start_worker(applier: Applier, step: steps.StartWorker, remote: Remote) -> 
         "--",
         *run_options(applier.project, container, instance),
         step=step.title,
-        deadline=step.worker.stop_grace + OTHERS + MARGIN,
+        deadline=step.worker.stop_grace + MARGIN,
         on_line=applier.events(remote),
         survive=True,
     )

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 TOLD_AGAIN = 15
 """Lines of a failed step that are told once more at the end."""
+_NOT_BACK = (
+    "nothing was put back. `fab history` shows what is in force, `fab rollback RELEASE` goes back"
+)
 Planner = Callable[[Mapping[str, "ServerState"]], "Plan"]
 """From what runs to a plan; it is asked again under the lock."""
 
@@ -63,7 +66,7 @@ class Manner:
 USUAL = Manner()
 
 
-def typed(inventory: Inventory, names: Sequence[str], *words: str) -> str:
+def command_line(inventory: Inventory, names: Sequence[str], *words: str) -> str:
     """Return what is typed to do something on these servers; nobody names all of them."""
     every = {name for name, server in inventory.servers.items() if not server.edge}
     chosen = () if every <= {*names} else ("-H", ",".join(names))
@@ -180,11 +183,6 @@ def _refuse_overtaken(made: Outcome, now: Mapping[str, ServerState]) -> None:
             f"{', '.join(since)}: release {release} is no longer in force, somebody has changed "
             f"the cluster since; {_NOT_BACK}"
         )
-
-
-_NOT_BACK = (
-    "nothing was put back. `fab history` shows what is in force, `fab rollback RELEASE` goes back"
-)
 
 
 class _Hearing:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rondo import cluster, context
-from rondo.change import USUAL, Change, Manner, Outcome, carry_out, typed
+from rondo.change import USUAL, Change, Manner, Outcome, carry_out, command_line
 from rondo.errors import PreflightError, RondoError
 from rondo.events import Emit, Event, redacted
 from rondo.gather import Material, gather
@@ -153,7 +153,7 @@ def _change(
         emit(Event("note", warning))
     change = Change(
         inventory,
-        typed(inventory, names, "deploy"),
+        command_line(inventory, names, "deploy"),
         f"deploy of {intent.plan.release}",
         plan=lambda states: make_plan(material.release, states, policy_of(inventory)),
         material=lambda _: material,

@@ -13,9 +13,9 @@ from rondo.change import (
     Manner,
     Outcome,
     carry_out,
+    command_line,
     put_back,
     recorded_material,
-    typed,
 )
 from rondo.deploy import policy_of
 from rondo.difference import differences
@@ -55,9 +55,10 @@ def serving(inventory: Inventory, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _with_edges(inventory: Inventory, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the chosen servers; raises InputError if none of them runs services."""
-    serve = serving(inventory, names)
-    return (*serve, *(name for name in names if name not in serve))
+    """Return the chosen servers and edges; raises InputError if none of them runs services."""
+    servers = inventory.servers
+    edges = (name for name in names if name in servers and servers[name].edge)
+    return (*serving(inventory, names), *edges)
 
 
 def restart_plan(
@@ -90,7 +91,7 @@ def restart(  # noqa: PLR0913, PLR0917 - where, what and how
     """
     change = Change(
         inventory,
-        typed(inventory, serving(inventory, names), "restart", selection),
+        command_line(inventory, serving(inventory, names), "restart", selection),
         f"restart of {selection or 'everything'}",
         plan=lambda states: restart_plan(inventory, states, selection),
         material=lambda plan: recorded_material(inventory.project, plan),
@@ -152,7 +153,7 @@ def rollback(  # noqa: PLR0913, PLR0917 - where, what and how
     identity = intended.release
     change = Change(
         inventory,
-        typed(inventory, chosen, "rollback", identity),
+        command_line(inventory, chosen, "rollback", identity),
         f"rollback to {identity}",
         # Not once more "the one before": somebody may have gone there meanwhile.
         plan=lambda states: rollback_plan(inventory, states, identity),

@@ -301,7 +301,7 @@ def test_what_the_failed_container_said_is_told_though_another_slot_begins() -> 
 def test_what_is_to_be_run_again_names_what_was_chosen(
     names: tuple[str, ...], words: tuple[str, ...], line: str
 ) -> None:
-    assert change.typed(inventory(), names, *words) == line
+    assert change.command_line(inventory(), names, *words) == line
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "full"), UnicodeError()])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from house import inventory
 
-from rondo import cluster, console, console_audit, live
+from rondo import cluster, console, console_audit, console_maintenance, live
 from rondo.errors import AccessError
 from rondo.fleet import Fleet
 from rondo.server import Output, Remote
 from rondo.source import Loaded
+from rondo.status import ServerStatus
 from rondo.ui import Ui
 
 if TYPE_CHECKING:
@@ -52,8 +54,9 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: AN
         (console.run_history, "in force"),
         (live.run_lock, "alice@desk, a deploy"),
         (console_audit.run_audit, "deploy of abc"),
+        (console_maintenance.run_maintenance, "open"),
     ],
-    ids=["status", "history", "lock", "audit"],
+    ids=["status", "history", "lock", "audit", "maintenance"],
 )
 def test_what_answers_is_shown_before_the_command_fails_for_what_does_not(
     session: Any,  # noqa: ANN401
@@ -75,3 +78,39 @@ def test_when_nobody_answers_all_are_named_at_once(session: Any) -> None:  # noq
 def test_what_changes_the_cluster_still_needs_all_of_it(session: Any) -> None:  # noqa: ANN401
     with pytest.raises(AccessError, match="web-2"):
         cluster.observe(session.fleet, SERVERS, "shop")
+
+
+def test_a_command_runs_on_a_server_that_is_there(
+    session: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels = {"rondo.service": "backend", "rondo.slot": "backend-1", "rondo.instance": "aa"}
+    there = json.dumps([{"Id": "c1", "Names": ["/c1"], "State": "running", "Labels": labels}])
+    monkeypatch.setitem(
+        ANSWERS, "observe", f"docker\tcontainers\t{there}\nslot\tbackend-1\taa\nend\n"
+    )
+    ran: list[tuple[str, ...]] = []
+
+    def interactive(self: Remote, *words: str) -> int:
+        ran.append((self.name, *words[-2:]))
+        return 7
+
+    monkeypatch.setattr(Remote, "interactive", interactive)
+    session.words = ("uptime",)
+    assert console.run_exec(session, service="backend") == 7
+    assert ran == [("web-1", "c1", "uptime")]
+
+
+@pytest.mark.parametrize(
+    ("releases", "code"), [(("r1", "r1"), 0), (("r1", "r2"), 1), (("r1", ""), 0)]
+)
+def test_servers_of_different_releases_are_not_called_sound(
+    session: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+    releases: tuple[str, str],
+    code: int,
+) -> None:
+    """One on which nothing was deployed yet tells that itself."""
+    found = [ServerStatus(*pair, rows=()) for pair in zip(SERVERS, releases, strict=True)]
+    monkeypatch.setattr(console, "observe_status", lambda _: (found, None))
+    assert console.run_status(session) == code

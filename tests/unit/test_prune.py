@@ -43,7 +43,8 @@ class Server:
 
 def pruned(kept: tuple[str, ...], states: Any, wanted: Any) -> tuple[str, ...]:  # noqa: ANN401
     """Prune a server; return what the script is told."""
-    material = Material(wanted, contexts={}, environments={}, certificates={"shop": Any})
+    sent: Any = {"shop": None}
+    material = Material(wanted, contexts={}, environments={}, certificates=sent)
     applier = Applier(material, states, BuildSettings(), lambda _: None, "ann", "now")
     server: Any = Server()
     applier(Prune("web-1", "for room", kept), server)
