@@ -28,10 +28,20 @@ mount_cgroup() {
     mount -t cgroup -o "$2" cgroup "/sys/fs/cgroup/$1"
 }
 
+# On a server each service of systemd and each container has a share of the processors. With cgroup
+# v1 this systemd makes no groups for that: each process in here would have as large a share as all
+# containers together, and whatever starts would take from those that serve.
+share_processors() {
+    [ -d /sys/fs/cgroup/cpu ] || return 0
+    mkdir -p /sys/fs/cgroup/cpu/docker
+    echo 8192 > /sys/fs/cgroup/cpu/docker/cpu.shares
+}
+
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
     mount -o remount,rw /sys/fs/cgroup
 else
     mount_own_cgroups
+    share_processors
 fi
 
 # Made once; a reboot keeps them. Without an id systemd would take every start for a machine's
