@@ -129,6 +129,14 @@ def test_a_server_cannot_set_the_clock_of_the_machine(spare: Spare) -> None:
 
 @pytest.mark.parametrize("buildkit", ["0", "1"])
 @pytest.mark.parametrize("dockerfile", [PYTHON_IMAGE, NODE_IMAGE], ids=["python", "node"])
+def test_what_starts_does_not_take_from_a_servers_containers_as_if_each_process_was_one(
+    spare: Spare,
+) -> None:
+    """Latency during a change would be the lab's and not the server's."""
+    said = spare.ssh("cat /sys/fs/cgroup/cpu/docker/cpu.shares 2>/dev/null || echo none")
+    assert said.strip() in ("8192", "none")
+
+
 def test_a_dockerfile_written_for_the_docker_hub_builds_unchanged(
     dockerfile: str,
     buildkit: str,

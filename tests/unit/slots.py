@@ -31,7 +31,13 @@ case "$*" in
     done
     printf ']'
     ;;
-*http://localhost/gate/*) printf 200 ;;
+*--parallel*http://localhost/gate/*)
+    questions=0
+    for word; do case $word in http://localhost/gate/*) questions=$((questions + 1)) ;; esac; done
+    echo "$questions at once, $(readlink "$SERVER/shop/sockets/backend-1/slot.sock")" >>"$SERVER/warm"
+    exit "${WARM:-0}"
+    ;;
+*http://localhost/gate/*) printf '200 %s' "${TOOK:-0.012345}" ;;
 */networks/*) printf '{"Id":"n"}' ;;
 *DELETE*) rm -f "$SERVER/engine/$name" && echo "remove $name" >>"$SERVER/done" ;;
 */stop*) echo "stop $name" >>"$SERVER/done" ;;
@@ -96,6 +102,12 @@ class Server:
         """What was asked of the engine and of Nginx, in that order."""
         log = self.path / "done"
         return log.read_text().splitlines() if log.exists() else []
+
+    @property
+    def warmed(self) -> str:
+        """How many questions were asked at once, and what filled the slot then."""
+        log = self.path / "warm"
+        return log.read_text() if log.exists() else ""
 
     def has(self, identity: str, instance: str) -> None:
         """Let a container be there."""

@@ -36,6 +36,33 @@ def test_a_slot_moves_to_the_new_container_and_the_old_one_goes(server: Server) 
     assert server.containers == {"cc": "new"}
 
 
+def test_all_workers_are_warm_before_visitors_come(server: Server) -> None:
+    on_socket(server)
+    with listening(server.folder / "new" / "app.sock"):
+        said = server.fill()
+    assert said[-1] == "code 0", said
+    assert server.warmed == "8 at once, old/app.sock\n"
+
+
+def test_a_slow_health_check_is_not_asked_eight_times(server: Server) -> None:
+    """Some of the questions would still be under way when the visitors come."""
+    on_socket(server)
+    with listening(server.folder / "new" / "app.sock"):
+        said = server.fill(overrides="export TOOK=0.512345")
+    assert said[-1] == "code 0", said
+    assert not server.warmed
+
+
+def test_warming_up_is_no_second_gate(server: Server) -> None:
+    """An application with one worker may answer the last of them too late."""
+    on_socket(server)
+    with listening(server.folder / "new" / "app.sock"):
+        said = server.fill(overrides="export WARM=28")
+    assert said[-1] == "code 0", said
+    assert server.warmed
+    assert server.containers == {"cc": "new"}
+
+
 def test_an_engine_that_is_silent_is_not_one_without_containers(server: Server) -> None:
     """Or a second worker would start beside the first, and a job run twice."""
     server.has("aa", "old")

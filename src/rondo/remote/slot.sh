@@ -81,10 +81,14 @@ remove_instance() { # CONTAINER-ID INSTANCE FOLDER-OF-SLOT GRACE
 remove_others() { # PROJECT SLOT FOLDER KEPT-INSTANCE GRACE
     # In a pipe its failure would be lost.
     found=$(containers_of "$1" "$2") || exit "$?"
-    printf '%s\n' "$found" | while read -r other its; do
+    remove_listed "$found" "$3" "$4" "$5"
+}
+
+remove_listed() { # CONTAINERS FOLDER KEPT-INSTANCE GRACE
+    printf '%s\n' "$1" | while read -r other its; do
         [ -n "$other" ] || continue
-        [ -n "$4" ] && [ "$its" = "$4" ] && continue
-        remove_instance "$other" "$its" "$3" "$5"
+        [ -n "$3" ] && [ "$its" = "$3" ] && continue
+        remove_instance "$other" "$its" "$2" "$4"
     done
 }
 
@@ -384,7 +388,7 @@ fill() {
     socket=$folder/$instance/app.sock
     answer=$(mktemp)
     find_old "$project" "$root" "$slot"
-    remove_others "$project" "$slot" "$folder" "$old" "$grace"
+    remove_listed "$there" "$folder" "$old" "$grace"
     prepare_slot
     printf '%s\n' "$there" | while read -r container its; do
         [ -z "$old" ] || [ "$its" != "$old" ] || keep_assets "$container" "$root"
