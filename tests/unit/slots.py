@@ -34,7 +34,8 @@ case "$*" in
 *--parallel*http://localhost/gate/*)
     questions=0
     for word; do case $word in http://localhost/gate/*) questions=$((questions + 1)) ;; esac; done
-    echo "$questions at once, $(readlink "$SERVER/shop/sockets/backend-1/slot.sock")" >>"$SERVER/warm"
+    filled=$(readlink "$SERVER/shop/sockets/backend-1/slot.sock")
+    echo "$questions at once, $filled" >>"$SERVER/warm"
     exit "${WARM:-0}"
     ;;
 *http://localhost/gate/*) printf '200 %s' "${TOOK:-0.012345}" ;;
