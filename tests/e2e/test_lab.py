@@ -127,8 +127,6 @@ def test_a_server_cannot_set_the_clock_of_the_machine(spare: Spare) -> None:
     assert abs(time.time() - float(spare.ssh("date +%s"))) < 60
 
 
-@pytest.mark.parametrize("buildkit", ["0", "1"])
-@pytest.mark.parametrize("dockerfile", [PYTHON_IMAGE, NODE_IMAGE], ids=["python", "node"])
 def test_what_starts_does_not_take_from_a_servers_containers_as_if_each_process_was_one(
     spare: Spare,
 ) -> None:
@@ -137,6 +135,8 @@ def test_what_starts_does_not_take_from_a_servers_containers_as_if_each_process_
     assert said.strip() in ("8192", "none")
 
 
+@pytest.mark.parametrize("buildkit", ["0", "1"])
+@pytest.mark.parametrize("dockerfile", [PYTHON_IMAGE, NODE_IMAGE], ids=["python", "node"])
 def test_a_dockerfile_written_for_the_docker_hub_builds_unchanged(
     dockerfile: str,
     buildkit: str,
