@@ -27,7 +27,7 @@ OWN_DOCKERFILE = "Dockerfile"
 _MODES = {"start": 0o755}
 FILES = {
     "static": ("Dockerfile", "nginx.conf", "start"),
-    "uwsgi": ("Dockerfile", "start", "uwsgi.ini"),
+    "uwsgi": ("Dockerfile", "at_exit.py", "start", "uwsgi.ini"),
 }
 """What each kind with templates of ours is given."""
 

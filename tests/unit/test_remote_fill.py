@@ -283,3 +283,24 @@ def test_a_switch_is_on_disk_before_the_old_container_goes(server: Server) -> No
         said = server.fill(overrides='sync() { echo "sync $*" >>"$SERVER/done"; }')
     assert said[-1] == "code 0", said
     assert server.done[1:] == [f"sync {server.folder}", "stop aa", "remove aa"]
+
+
+UWSGI = """
+sh -c 'trap "echo woken >>$SERVER/woken" TERM; while :; do sleep 0.01; done' &
+main=$!
+container_api() { printf '{"State":{"Pid":%s},"Labels":{"rondo.kind":"KIND"}}' "$main"; }
+grep() { [ "$*" = "-q OWNER /proc/$main/cgroup" ]; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "whose", "woken"), [("uwsgi", "aa", 5), ("dockerfile", "aa", 0), ("uwsgi", "bb", 0)]
+)
+def test_uwsgi_is_woken_as_long_as_its_number_is_its_own(
+    server: Server, kind: str, whose: str, woken: int
+) -> None:
+    overrides = UWSGI.replace("KIND", kind).replace("OWNER", whose)
+    done = server.do("wake_uwsgi aa; sleep 0.2; kill -9 $main", overrides)
+    assert not done.stdout + done.stderr
+    log = server.path / "woken"
+    assert (log.read_text().split() if log.exists() else []) == ["woken"] * woken

@@ -236,6 +236,37 @@ def test_an_option_of_uwsgi_takes_the_place_of_ours() -> None:
     assert files[".rondo/start"].mode == 0o755
 
 
+LEAVING = """
+import atexit
+
+class Client:
+    def __del__(self):
+        print("collected", flush=True)
+
+client = Client()
+client.itself = client
+del client
+atexit.register(print, "flushed", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("ours", "said"), [(True, ["flushed"]), (False, ["flushed", "collected"])])
+def test_a_process_that_ends_calls_what_the_application_registered_and_collects_nothing(
+    tmp_path: Path, *, ours: bool, said: list[str]
+) -> None:
+    overlay = render.overlay(Inventory.model_validate(TWO_NAMES), "backend", TEMPLATES)
+    (tmp_path / "at_exit.py").write_bytes(overlay[".rondo/at_exit.py"].content)
+    first = "import at_exit\n" if ours else ""
+    done = subprocess.run(
+        (sys.executable, "-c", f"{first}{LEAVING}"),
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == said
+
+
 def test_build_arguments_are_the_mirrors_the_time_zone_and_the_users() -> None:
     raw = TWO_NAMES | {
         "settings": {

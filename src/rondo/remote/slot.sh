@@ -60,12 +60,17 @@ find_old() { # PROJECT ROOT SLOT
 }
 
 # When its workers have gone, uWSGI's master sleeps for a second before it goes too, but not through a
-# signal. One that asks it again for what it is doing already does nothing else.
+# signal. One that asks it again for what it is doing already does nothing else. Through the engine
+# each would start a runc, while the next container starts.
 wake_uwsgi() { # CONTAINER-ID
-    container_api "/containers/$1/json" | grep -q '"rondo\.kind":"uwsgi"' || return 0
+    described=$(container_api "/containers/$1/json")
+    case $described in *'"rondo.kind":"uwsgi"'*) ;; *) return 0 ;; esac
+    main=${described#*'"Pid":'}
+    main=${main%%[!0-9]*}
     for pause in 0.1 0.1 0.2 0.3 0.3; do
         sleep "$pause"
-        change_container POST "$1/kill?signal=TERM" 5 || return 0
+        # Its number may be somebody else's by now.
+        grep -q "$1" "/proc/$main/cgroup" && kill -TERM "$main" || return 0
     done
 }
 
