@@ -58,7 +58,17 @@ INVENTORY: dict[str, Any] = {
 }
 
 BACKEND = """
-import json, os, time, urllib.parse
+import atexit, json, os, time, urllib.parse
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self, write=os.write):
+        write(2, b"collected\\n")
+
+cycle = Cycle()
+atexit.register(os.write, 2, b"flushed\\n")
 SEEN = "/var/lib/rondo/front-test/seen"
 
 def application(environ, start_response):

@@ -294,6 +294,20 @@ def test_containers_run_without_root_and_mend_what_windows_broke(front: Front) -
     assert docker("exec", front.name("backend-1-one"), "/app/tool.sh") == "mended"
 
 
+UNCOMPILED = """
+import email, http.server, importlib.util, json, logging.config, os, sys
+files = [module.__file__ for module in list(sys.modules.values()) if hasattr(module, "__file__")]
+sources = [file for file in files if file.endswith(".py")]
+print(len(sources) > 50, [file for file in sources
+    if not os.path.exists(importlib.util.cache_from_source(file))])
+"""
+
+
+def test_no_start_of_a_container_compiles_what_python_brings(front: Front) -> None:
+    image = docker("inspect", "--format", "{{.Image}}", front.name("backend-1-one"))
+    assert docker("run", "--rm", image, "python", "-c", UNCOMPILED) == "True []"
+
+
 def test_processes_follow_the_cores_and_the_limit(front: Front) -> None:
     cores, three = os.cpu_count() or 1, 3
     count = "ls -d /proc/[0-9]* | while read -r p; do cat $p/comm; done | grep -c uwsgi"
@@ -389,6 +403,11 @@ def test_an_idle_container_stops_without_being_killed(front: Front) -> None:
         name = front.name(f"{slot}-idle")
         docker("stop", "--time", "15", name)
         assert docker("inspect", "--format", "{{.State.ExitCode}}", name) == "0"
+        if slot == "backend-1":
+            # Both workers call what the application registered, and look for no garbage.
+            logged = subprocess.run(("docker", "logs", name), check=True, capture_output=True)
+            words = (logged.stdout + logged.stderr).split()
+            assert (words.count(b"flushed"), words.count(b"collected")) == (2, 0)
         front.remove(f"{slot}-idle")
         (front.data / "sockets" / slot / "candidate.sock").unlink()
 
