@@ -7,8 +7,8 @@ proof's own load generator: a fixed rate, a third of it orders (POST), each with
 nothing sent twice. Meanwhile it is changed again and again, in turn:
 
 * by Rondo: a deploy (another value in the environment), a rolling restart of every slot, a
-  rollback, `--times` of each; and restarts under a closed loop of 64 connections that ask without a
-  pause (`--saturated`);
+  rollback, `--times` of each; restarts with a pause between the slots (`--paced`); and restarts
+  under a closed loop of 64 connections that ask without a pause (`--saturated`);
 * as a control, six containers of the backend are started one after the other, asked for their
   health and removed, while nobody is led to them: what starting costs those who visit this machine,
   whoever does it;
@@ -89,7 +89,9 @@ LONGEST = 3600.0
 BEFORE, PAUSE = 8.0, 3.0
 """Seconds of load before the first change, and after each."""
 CONNECTIONS = 64
-RONDO, SATURATED = "rondo", "saturated"
+RONDO, PACED, SATURATED = "rondo", "paced", "saturated"
+ROLL_PAUSE = "3s"
+"""In which a replaced container has ended before the next one starts."""
 DEPLOY, RESTART, ROLLBACK = "deploy", "restart", "rollback"
 CONTROL = "control"
 TITLES = {
@@ -97,10 +99,11 @@ TITLES = {
     (RONDO, RESTART): "`fab restart`",
     (RONDO, ROLLBACK): "`fab rollback`",
     (RONDO, CONTROL): "six such containers started and removed beside the site",
+    (PACED, RESTART): f"`fab restart` with `pause: {ROLL_PAUSE}`",
     (SATURATED, RESTART): f"`fab restart`, {CONNECTIONS} connections without a pause",
     **{(way.name, way.name): way.title for way in _ways.WAYS},
 }
-OURS = frozenset({RONDO, SATURATED})
+OURS = frozenset({RONDO, PACED, SATURATED})
 # Every order has a key that tells which load it is of; the application counts by it.
 PROOF = {
     "scenario": {
@@ -166,6 +169,21 @@ class Bench:
         """Give a restart alone."""
         return [(RESTART, lambda: self._fab("restart"))]
 
+    def paced(self) -> list[Change]:
+        """Give a restart that leaves time between its slots."""
+        return [(RESTART, self._restart_with_pauses)]
+
+    def _restart_with_pauses(self) -> tuple[int, str]:
+        path = self.site.folder / "inventory.yaml"
+        usual = path.read_text()
+        declared: dict[str, Any] = yaml.safe_load(usual)
+        declared.setdefault("settings", {}).setdefault("roll", {})["pause"] = ROLL_PAUSE
+        path.write_text(yaml.safe_dump(declared))
+        try:
+            return self._fab("restart")
+        finally:
+            path.write_text(usual)
+
     def _deploy(self) -> tuple[int, str]:
         """Deploy a new release, which costs no image: another value in the environment."""
         declare(self.site.folder, str(time.time_ns()))
@@ -208,6 +226,8 @@ class Bench:
         """Make one load with its changes."""
         if job.way == RONDO:
             return self._load(job, self.rondo())
+        if job.way == PACED:
+            return self._load(job, self.paced())
         if job.way == SATURATED:
             return self._load(job, self.restart(), closed=CONNECTIONS)
         way = next(each for each in _ways.WAYS if each.name == job.way)
@@ -324,13 +344,15 @@ class Wanted:
     """How many of each way."""
 
     times: int
+    paced: int
     saturated: int
     others: int
     at_once: int
 
     def of(self, way: str) -> int:
         """Say how many cycles are wanted."""
-        return {RONDO: self.times, SATURATED: self.saturated}.get(way, self.others)
+        ours = {RONDO: self.times, PACED: self.paced, SATURATED: self.saturated}
+        return ours.get(way, self.others)
 
     def next(self, loads: Sequence[Load]) -> Job | None:
         """Choose the way that is behind most; None if all is done."""
@@ -440,7 +462,9 @@ def main() -> None:
     ledger = Ledger(options.ledger)
     if options.afresh:
         ledger.path.unlink(missing_ok=True)
-    wanted = Wanted(options.times, options.saturated, options.others, options.at_once)
+    wanted = Wanted(
+        options.times, options.paced, options.saturated, options.others, options.at_once
+    )
     if not options.table and wanted.next(ledger.read()):
         _measure(options, ledger, wanted)
     loads = ledger.read()
@@ -481,6 +505,7 @@ def _parsed() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--times", type=int, default=20, help="deploys, restarts and rollbacks (default: 20)")
+    add("--paced", type=int, default=3, help="restarts with a pause (default: 3)")
     add("--saturated", type=int, default=3, help="restarts at saturation (default: 3)")
     add("--others", type=int, default=3, help="changes by each way of others (default: 3)")
     add("--at-once", type=int, default=2, help="cycles of changes in one load (default: 2)")

@@ -154,7 +154,7 @@ def test_what_the_ledger_was_told_it_tells_again(losses: ModuleType, tmp_path: P
 
 
 def test_all_done_and_nothing_lost_is_sound(losses: ModuleType, bench: ModuleType) -> None:
-    wanted = bench.Wanted(times=1, saturated=0, others=0, at_once=1)
+    wanted = bench.Wanted(times=1, paced=0, saturated=0, others=0, at_once=1)
     assert bench.sound([cycle(losses, steadily(10))], wanted)
 
 
@@ -168,7 +168,7 @@ def test_all_done_and_nothing_lost_is_sound(losses: ModuleType, bench: ModuleTyp
 def test_a_run_is_not_sound_with(
     spoil: dict[str, Any], losses: ModuleType, bench: ModuleType
 ) -> None:
-    wanted = bench.Wanted(times=1, saturated=0, others=0, at_once=1)
+    wanted = bench.Wanted(times=1, paced=0, saturated=0, others=0, at_once=1)
     assert not bench.sound([replace(cycle(losses, steadily(10)), **spoil)], wanted)
 
 
@@ -178,7 +178,7 @@ def test_one_lost_request_is_enough_to_fail(
 ) -> None:
     rows = steadily(10)
     lose(rows, number)
-    wanted = bench.Wanted(times=1, saturated=0, others=0, at_once=1)
+    wanted = bench.Wanted(times=1, paced=0, saturated=0, others=0, at_once=1)
     assert not bench.sound([cycle(losses, rows)], wanted)
 
 
@@ -186,7 +186,7 @@ def test_a_change_that_failed_is_not_sound(losses: ModuleType, bench: ModuleType
     rows = steadily(10)
     failed = load(losses, rows, [losses.Mark("restart", BEGAN + 3, BEGAN + 4, 10, "no way")])
     whole = cycle(losses, rows)
-    wanted = bench.Wanted(times=1, saturated=0, others=0, at_once=1)
+    wanted = bench.Wanted(times=1, paced=0, saturated=0, others=0, at_once=1)
     assert not bench.sound([whole, failed], wanted)
     assert "ended with 10: no way" in "\n".join(bench.report([failed], wanted, ""))
 
@@ -194,7 +194,7 @@ def test_a_change_that_failed_is_not_sound(losses: ModuleType, bench: ModuleType
 def test_what_is_behind_most_comes_next_until_all_is_done(
     losses: ModuleType, bench: ModuleType
 ) -> None:
-    wanted = bench.Wanted(times=3, saturated=1, others=0, at_once=2)
+    wanted = bench.Wanted(times=3, paced=0, saturated=1, others=0, at_once=2)
     done: list[Any] = []
     order = []
     while job := wanted.next(done):
@@ -211,7 +211,7 @@ def test_the_table_says_what_is_missing_and_what_was_lost(
 ) -> None:
     rows = steadily(10)
     lose(rows, 350)
-    wanted = bench.Wanted(times=2, saturated=0, others=0, at_once=1)
+    wanted = bench.Wanted(times=2, paced=0, saturated=0, others=0, at_once=1)
     text = "\n".join(bench.report([cycle(losses, rows)], wanted, "two servers"))
     deploy = next(line for line in text.splitlines() if line.startswith("| `fab deploy`"))
     assert deploy.startswith("| `fab deploy` | 1 of 2 | 100 | 100 | 1 (in 1) | 1 (in 1) | 0 |")
