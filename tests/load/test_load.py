@@ -208,16 +208,22 @@ def test_a_worker_that_is_killed_is_reported_as_lost(tmp_path: Path) -> None:
     assert driven.code == 3
 
 
-def test_a_run_that_is_interrupted_still_writes_every_request_that_arrived(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rate", "pause"), [pytest.param(50, 0.3, id="waiting"), pytest.param(2000, 0, id="at work")]
+)
+def test_a_run_that_is_interrupted_still_writes_every_request_that_arrived(
+    tmp_path: Path, rate: float, pause: float
+) -> None:
+    """The signal may find every user waiting for an answer, or one of them at work."""
     enough = threading.Event()
 
     def answer(_: Seen) -> Reply:
-        if len(origin.seen) > 50:
+        if len(origin.seen) > rate:
             enough.set()
-        return Reply(pause=0.3)
+        return Reply(pause=pause)
 
     with serving(answer) as origin:
-        brief = brief_of(origin.url, rate=50, duration=60, scenario=PLAIN)
+        brief = brief_of(origin.url, rate=rate, duration=60, scenario=PLAIN)
         child = start(tmp_path / "run", brief, "--headless")
         assert enough.wait(60)
         child.send_signal(signal.SIGINT)
