@@ -183,7 +183,7 @@ def _options(parser: Any, **_: object) -> None:
 def _start(environment: Environment, **_: object) -> None:
     """Lead, or follow the master. Listeners added here hear of the end before Locust's own."""
     logging.getLogger("locust.runners").addFilter(_is_news)
-    # By itself it would end whichever user is at work, and with it the row of what that one has sent.
+    # By itself it would end whichever user is at work, and lose the row of what that one has sent.
     gevent.signal_handler(signal.SIGINT, gevent.kill, gevent.getcurrent(), KeyboardInterrupt)
     events: Any = environment.events
     if isinstance(environment.runner, WorkerRunner):
