@@ -32,7 +32,8 @@ def run(root: Path, *command: str, deadline: float = 30) -> list[str]:
     return [event.text for event in shown if event.kind == "line"]
 
 
-def test_a_hook_is_told_what_it_belongs_to(tmp_path: Path) -> None:
+def test_a_hook_is_told_what_it_belongs_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RONDO_LAB", raising=False)
     said = run(tmp_path, "sh", "-c", "env | grep ^RONDO_ | sort; pwd")
     assert said == [
         "RONDO_COMMAND=deploy",
